@@ -1,0 +1,118 @@
+"""The commands that work on a configured mirror."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import msgspec
+
+from mirror.cli.output import say, showing, size_text, summary
+from mirror.config import jsonschema
+from mirror.config.load import Settings, find_config, load
+from mirror.errors import ConfigError, Problem, StoreError
+from mirror.model.names import IndexName, index_name
+from mirror.model.secret import scrub
+from mirror.run import report as reports
+from mirror.run.check import check
+from mirror.run.night import night
+from mirror.run.status import status
+from mirror.run.sync import Options
+
+
+def sync_command(options: argparse.Namespace) -> int:
+    """`mirror sync`."""
+    settings = _settings(options)
+    wish = Options(
+        only=_chosen(options.index, settings, "--index"),
+        accept_shrink=_chosen(options.accept_shrink, settings, "--accept-shrink") or frozenset(),
+        dry_run=options.dry_run,
+    )
+    with showing(quiet=options.quiet, verbose=options.verbose) as observer:
+        report = anyio.run(partial(night, settings, wish, observer))
+    if options.report == "-":
+        sys.stdout.write(report.encode().decode())
+    elif options.report:
+        try:
+            Path(options.report).write_bytes(report.encode())
+        except OSError as error:
+            raise StoreError(f"the report cannot be written to {options.report}: {error.strerror}") from error
+    if not options.quiet:
+        say(summary(report))
+    elif report.error:
+        say(f"failed: {report.error}")
+    return report.exit_code
+
+
+def check_command(options: argparse.Namespace) -> int:
+    """`mirror check`."""
+    settings = _settings(options)
+    wish = Options(only=_chosen(options.index, settings, "--index"))
+    looks = anyio.run(check, settings, wish)
+    for look in looks:
+        answer = f"FAILED {look.failure}" if look.failure else f"ok, {look.answer}"
+        print(scrub(f"{look.index}: {look.origin}, {look.authentication}: {answer}"))
+    return reports.Exit.FAILED if any(look.failure for look in looks) else reports.Exit.COMPLETE
+
+
+def status_command(options: argparse.Namespace) -> int:
+    """`mirror status`."""
+    found = status(_settings(options).root)
+    if options.json:
+        sys.stdout.write(scrub(msgspec.json.format(msgspec.json.encode(found, enc_hook=str)).decode()) + "\n")
+        return reports.Exit.COMPLETE
+    print(f"root {found.root}")
+    if found.generation is None:
+        print("nothing is published yet")
+    else:
+        print(f"generation {found.generation}, served from {found.served}")
+    for name, index in found.indexes.items():
+        text = f"index {name}: {index.projects} projects, {index.files} files, {size_text(index.size)}"
+        print(text + (f", {index.weak} of them weak" if index.weak else ""))
+    for tree, members in found.trees.items():
+        if len(members) > 1:
+            print(f"tree {tree}: {', '.join(members)}")
+    if found.last_run is not None:
+        _print_last_run(found.last_run)
+    return reports.Exit.COMPLETE
+
+
+def _print_last_run(report: dict[str, Any]) -> None:
+    print(f"last run {report['started']}: exit code {report['exit-code']}, {report['seconds']} s")
+    for index in report["indexes"]:
+        if index["state"] != "complete":
+            why = f"{index['reason'] or ''} {index['what'] or ''}".strip()
+            print(scrub(f"  {index['name']}: {index['state']} {why}".rstrip()))
+
+
+def schema_command(options: argparse.Namespace) -> int:
+    """`mirror schema`."""
+    schema = jsonschema.json_schema() if options.what == "config" else reports.json_schema()
+    sys.stdout.write(schema.decode())
+    return reports.Exit.COMPLETE
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    path: Path | None = options.config
+    if path is None and (options.from_uv is None or options.root is None):
+        path = find_config()
+    return load(path, from_uv=options.from_uv, root=options.root)
+
+
+def _chosen(names: list[str] | None, settings: Settings, flag: str) -> frozenset[IndexName] | None:
+    """The indexes that `flag` names. Raises `ConfigError` for one that is not configured."""
+    if not names:
+        return None
+    known = {index.name for index in settings.indexes}
+    problems = [
+        Problem(f"{flag} {name}", "no such index is configured", f"use one of: {', '.join(sorted(known))}")
+        for name in names
+        if name not in known
+    ]
+    if problems:
+        raise ConfigError(problems)
+    return frozenset(index_name(name) for name in names)

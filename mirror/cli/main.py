@@ -1,0 +1,131 @@
+"""`mirror`: arguments in, an exit code out. No traceback reaches a user without `-v`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from mirror import __version__
+from mirror.errors import Busy, ConfigError, InvalidName, MirrorError
+
+_EXIT_CODES = """exit codes: 0 complete; 1 failed, nothing new was published; 2 usage or configuration;
+3 published, but something is held or incomplete (the report says what); 75 another run holds the lock;
+130, 143 interrupted, a rerun continues"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command and exit with its code."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; its exit code."""
+    options = _parser().parse_args(arguments)
+    os.umask(0o022)  # what is published is for a web server to read; private files set their own mode
+    from mirror.cli.output import say
+
+    try:
+        code: int = options.run(options)
+    except KeyboardInterrupt:
+        code = 130
+    except (ConfigError, InvalidName) as error:
+        say(str(error))
+        code = 2
+    except Busy as error:
+        say(str(error))
+        code = 75
+    except MirrorError as error:
+        say(f"failed: {error}")
+        code = 1
+    except BrokenPipeError:
+        sys.stdout = None
+        code = 1
+    except Exception as error:  # noqa: BLE001 - the last handler: a defect ends the run with a clear line
+        say(f"failed: this is a defect of index-mirror, please report it: {type(error).__name__}; -v shows more")
+        if options.verbose:
+            say("".join(traceback.format_exception(error)))
+        code = 1
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mirror",
+        description="Mirror several private Python package indexes into one local tree, "
+        "each file with its own index's credentials.",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"index-mirror {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("-c", "--config", type=Path, metavar="FILE", help="mirror.toml (default: here, user, system)")
+    common.add_argument("--from-uv", type=Path, metavar="FILE", help="take the indexes of a pyproject.toml or uv.toml")
+    common.add_argument("--root", type=Path, metavar="DIR", help="the mirror's directory (default: `root` of the file)")
+    common.add_argument("--index", action="append", metavar="NAME", help="only this index (repeatable)")
+    talk = argparse.ArgumentParser(add_help=False)
+    talk.add_argument("-q", "--quiet", action="store_true", help="no progress, no summary")
+    talk.add_argument("-v", "--verbose", action="store_true", help="every page and file, and tracebacks")
+
+    sync = commands.add_parser("sync", parents=[common, talk], help="the nightly job: crawl, fetch, verify, publish")
+    sync.add_argument("--dry-run", action="store_true", help="read the pages, fetch and change nothing")
+    sync.add_argument("--report", metavar="FILE", help="write the JSON report there; - for standard output")
+    sync.add_argument(
+        "--accept-shrink",
+        action="append",
+        default=[],
+        metavar="INDEX",
+        help="withdraw from this index what its pages no longer list, however much it is (repeatable)",
+    )
+    sync.set_defaults(run=_sync)
+
+    check = commands.add_parser("check", parents=[common, talk], help="the configuration, and one look at each index")
+    check.set_defaults(run=_check)
+
+    status = commands.add_parser("status", parents=[common, talk], help="what is published, and how the last run went")
+    status.add_argument("--json", action="store_true", help="as JSON on standard output")
+    status.set_defaults(run=_status)
+
+    demo = commands.add_parser("demo", parents=[talk], help="two embedded private indexes, mirrored and shown")
+    demo.add_argument("directory", nargs="?", type=Path, metavar="DIR", help="where to (default: a new directory)")
+    demo.set_defaults(run=_demo)
+
+    schema = commands.add_parser("schema", parents=[talk], help="JSON Schema of the configuration or the report")
+    schema.add_argument("what", choices=("config", "report"))
+    schema.set_defaults(run=_schema)
+    return parser
+
+
+def _sync(options: argparse.Namespace) -> int:
+    from mirror.cli.commands import sync_command
+
+    return sync_command(options)
+
+
+def _check(options: argparse.Namespace) -> int:
+    from mirror.cli.commands import check_command
+
+    return check_command(options)
+
+
+def _status(options: argparse.Namespace) -> int:
+    from mirror.cli.commands import status_command
+
+    return status_command(options)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from mirror.cli.demo import demo_command
+
+    return demo_command(options)
+
+
+def _schema(options: argparse.Namespace) -> int:
+    from mirror.cli.commands import schema_command
+
+    return schema_command(options)

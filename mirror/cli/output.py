@@ -1,0 +1,182 @@
+"""What a person sees of a run: bars on a terminal, plain lines elsewhere, never a secret.
+
+Everything here goes to standard error; standard output is for data.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from mirror.model.names import IndexName
+from mirror.model.secret import scrub
+from mirror.run import events
+from mirror.run.report import IndexReport, Report
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+Say = Callable[[str], None]
+
+
+def say(text: str) -> None:
+    """One line to standard error, scrubbed, without control characters."""
+    line = "".join(character if character.isprintable() or character == "\n" else "?" for character in scrub(text))
+    print(line, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def showing(*, quiet: bool, verbose: bool) -> Iterator[events.Emit]:
+    """An observer for the events of a run."""
+    if quiet:
+        yield lambda event: None
+    elif sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[files]}"),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+        )
+        console = Console(stderr=True)
+        with Progress(*columns, console=console) as progress:
+
+            def aside(text: str) -> None:
+                console.print(scrub(text), markup=False, highlight=False)
+
+            yield _Bars(progress, _Lines(aside, verbose=verbose, bars=True)).note
+    else:
+        yield _Lines(say, verbose=verbose, bars=False).note
+
+
+class _Lines:
+    """A line for whatever an operator must know; with `verbose` also for every page and file."""
+
+    def __init__(self, say: Say, *, verbose: bool, bars: bool) -> None:
+        self._say, self._verbose, self._bars = say, verbose, bars
+
+    def note(self, event: events.Event) -> None:
+        """Say what `event` is worth."""
+        text = _important(event)
+        if text is None and not self._bars:
+            text = _ordinary(event)
+        if text is None and self._verbose:
+            text = _detail(event)
+        if text is not None:
+            self._say(text)
+
+
+def _important(event: events.Event) -> str | None:
+    match event:
+        case events.Refused(refusal=refusal):
+            return str(refusal)
+        case events.Trouble():
+            return str(event)
+        case events.Warned(index=index, what=what):
+            return f"warning: index {index}: {what}"
+        case events.IndexStopped(index=index, reason=reason, what=what):
+            return f"{reason}: index {index}: {what}; nothing of it changes in this run"
+        case events.TreeBlocked(merged=merged):
+            unknown = ", ".join(merged.unknown)
+            return f"tree {merged.tree.name} shows nothing new: never had an answer of index {unknown}"
+        case events.Collided(collision=c):
+            hidden = ", ".join(c.hidden)
+            return f"collision: tree {c.tree}, project {c.project}: index {c.owner} owns it, hidden from {hidden}"
+        case events.IndexDropped(index=index):
+            return f"index {index} is no longer configured: its tree is no longer published"
+        case _:
+            return None
+
+
+def _ordinary(event: events.Event) -> str | None:
+    match event:
+        case events.IndexListed(index=index, projects=projects):
+            return f"index {index}: {projects} projects to look at"
+        case events.IndexSettled(index=index, files=files, withdrawn=withdrawn, seconds=seconds):
+            return f"index {index}: {files} files held, {len(withdrawn)} withdrawn, after {seconds:.1f} s"
+        case _:
+            return None
+
+
+def _detail(event: events.Event) -> str | None:
+    match event:
+        case events.PageAnswered(index=index, project=project, unchanged=unchanged):
+            return f"index {index}: page {project or '(list)'} {'unchanged' if unchanged else 'read'}"
+        case events.FileHeld(receipt=receipt):
+            return f"index {receipt.index}: {receipt.filename} held ({receipt.size} bytes)"
+        case _:
+            return None
+
+
+class _Bars:
+    """A bar for every index, counting files and bytes."""
+
+    def __init__(self, progress: Progress, lines: _Lines) -> None:
+        self._progress, self._lines = progress, lines
+        self._tasks: dict[IndexName, TaskID] = {}
+        self._wanted: dict[IndexName, tuple[int, int]] = {}
+        self._files: dict[IndexName, int] = {}
+
+    def note(self, event: events.Event) -> None:
+        """Move the bars."""
+        match event:
+            case events.IndexListed(index=index):
+                self._tasks[index] = self._progress.add_task(index, total=None, files="")
+            case events.PagePlanned(index=index, fetch=fetch):
+                files, size = self._wanted.get(index, (0, 0))
+                size += sum(link.size or 0 for link in fetch)
+                self._wanted[index] = (files + len(fetch), size)
+                self._progress.update(self._tasks[index], total=size or None, files=self._count(index))
+            case events.BytesReceived(index=index, size=size):
+                self._progress.advance(self._tasks[index], size)
+            case events.FileHeld(receipt=receipt):
+                self._files[receipt.index] = self._files.get(receipt.index, 0) + 1
+                self._progress.update(self._tasks[receipt.index], files=self._count(receipt.index))
+            case _:
+                pass
+        self._lines.note(event)
+
+    def _count(self, index: IndexName) -> str:
+        return f"{self._files.get(index, 0)}/{self._wanted.get(index, (0, 0))[0]} files"
+
+
+def summary(report: Report) -> str:
+    """The end of a run, in a few lines."""
+    lines = [_index_line(index) for index in report.indexes]
+    if report.dry_run:
+        lines.append("dry run: nothing was changed")
+    elif report.published:
+        lines.append(f"published generation {report.generation} in {report.seconds:.1f} s")
+    elif report.generation is not None:
+        lines.append(f"nothing new; generation {report.generation} stays, after {report.seconds:.1f} s")
+    else:
+        lines.append("nothing is published yet")
+    if report.error:
+        lines.append(f"failed: {report.error}")
+    return "\n".join(lines)
+
+
+def _index_line(index: IndexReport) -> str:
+    text = f"{index.name}: {index.state}"
+    if index.reason:
+        text += f" ({index.reason}: {index.what})"
+    text += f"; {index.files} files published, {index.files_fetched} fetched ({size_text(index.bytes)}), "
+    text += f"{index.files_kept} kept, {index.files_withdrawn} withdrawn"
+    if index.to_fetch > index.files_fetched:
+        text += f", {index.to_fetch} wanted ({size_text(index.to_fetch_bytes)})"
+    problems = {"refused": len(index.refused), "in trouble": len(index.troubles), "foreign links": index.foreign_links}
+    return text + "".join(f", {count} {what}" for what, count in problems.items() if count)
+
+
+def size_text(size: float) -> str:
+    """A number of bytes for people."""
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"

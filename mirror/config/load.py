@@ -1,0 +1,88 @@
+"""Reading the configuration: `mirror.toml`, uv's own file, or both, all or nothing.
+
+Either everything is right and a `Settings` comes out, or `ConfigError` says everything that is wrong,
+each with its place and what to write instead. Paths are relative to the file that names them. No secret
+is read here.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from mirror.config import build, decode, tables, uv
+from mirror.config.entries import gather
+from mirror.config.problems import Place, Report
+from mirror.config.schema import CONCURRENCY, Configuration
+from mirror.config.settings import Settings
+from mirror.config.trees import trees
+
+__all__ = ["Settings", "find_config", "load"]
+
+SYSTEM_CONFIG = Path("/etc/index-mirror/mirror.toml")
+
+
+def find_config() -> Path | None:
+    """The first that exists of `mirror.toml` here, in the user's and in the system's configuration folder."""
+    candidates = [Path("mirror.toml")]
+    base = os.environ.get("XDG_CONFIG_HOME", "")
+    if base.startswith("/"):  # the XDG specification has a relative one ignored
+        candidates.append(Path(base, "index-mirror", "mirror.toml"))
+    elif home := os.environ.get("HOME"):
+        candidates.append(Path(home, ".config", "index-mirror", "mirror.toml"))
+    return next((path for path in (*candidates, SYSTEM_CONFIG) if _is_file(path)), None)
+
+
+def load(path: Path | None, *, from_uv: Path | None = None, root: Path | None = None) -> Settings:
+    """The settings of the `mirror.toml` at `path`, of uv's file at `from_uv`, or of both together.
+
+    `from_uv` and `root` win over the keys of the file and are relative to the current folder. Raises
+    `ConfigError` with every problem at once.
+    """
+    report = Report()
+    here = Place(path or from_uv or Path("mirror.toml"))
+    if path is None and from_uv is None:
+        report.add(here, "there is no configuration", "write this file, or name another one with -c")
+    raw = decode.read_toml(path, report) if path is not None else {}
+    report.raise_if_any()
+    top = decode.table(raw, Configuration, here, report, by_hand=("defaults", "index", "tree"))
+    folder = _root(root, top, raw or {}, here, report)
+    if from_uv is None and "from_uv" in top:
+        from_uv = tables.path(top["from_uv"], here.at("from-uv"), report)
+    defaults = tables.shared(top.get("defaults", {}), here.at("defaults"), report)
+    entries = gather(
+        uv.read(from_uv, report) if from_uv else [], from_uv, top.get("index", []), here.at("index"), report
+    )
+    if not entries and not report.problems:
+        report.add(here.at("index"), "no index is configured", "add an [[index]] with a name and a url")
+    built = {entry.name: build.index(entry, defaults, report) for entry in entries}
+    merged = trees(top.get("tree", []), [entry.name for entry in entries if entry.named], here.at("tree"), report)
+    report.raise_if_any()
+    whole = [index for index in built.values() if index is not None]
+    return Settings(
+        root=folder,
+        indexes=tuple(index for index, _ in whole),
+        trees=merged,
+        concurrency=top.get("concurrency", CONCURRENCY),
+        secrets=MappingProxyType({index.name: sources for index, sources in whole}),
+        files=tuple(file for file in (path, from_uv) if file is not None),
+    )
+
+
+def _root(root: Path | None, top: tables.Values, raw: dict[str, Any], here: Place, report: Report) -> Path:
+    if root is not None:
+        return root.absolute()
+    if "root" in top and (found := tables.path(top["root"], here.at("root"), report)):
+        return found
+    if "root" not in raw:
+        report.add(here, "root, the folder to mirror into, is missing", 'add for example root = "/srv/mirror"')
+    return Path()  # never used: the problem is raised
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a folder that this user may not enter is none that it can have a configuration in
+        return False

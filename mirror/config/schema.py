@@ -1,0 +1,226 @@
+"""`mirror.toml` as it is written: every key, its type, its bounds, its default and what it means.
+
+The structs are the only list of keys there is: the loader decodes by them, its error messages quote
+their descriptions and examples, and the editor's JSON schema is made from them. Keys are kebab-case and
+unknown ones are refused. Secrets have no field that could hold them, only references to where they are.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from mirror.config.sizes import SIZE_PATTERN
+from mirror.model.index import Authenticate, Limits
+
+CONCURRENCY = 64
+"""Requests over all indexes at the same time, without the key."""
+
+_LIMITS = Limits()
+_DAY = 86_400
+_ONE_SOURCE = {"oneOf": [{"required": [source]} for source in ("file", "systemd", "command", "env")]}
+
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$")]
+PathText = Annotated[str, Meta(min_length=1, pattern=r"^[^\x00]+$")]
+Word = Annotated[str, Meta(min_length=1)]
+Bytes = Annotated[int, Meta(ge=1)] | Annotated[str, Meta(pattern=SIZE_PATTERN)]
+Requests = Annotated[int, Meta(ge=1, le=10_000)]
+Seconds = Annotated[float, Meta(gt=0, le=_DAY)]
+
+
+class SecretTable(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, kw_only=True):
+    """Where a secret is: exactly one of file, systemd, command and env."""
+
+    file: Annotated[
+        PathText | UnsetType,
+        Meta(
+            description="a file that only its owner can read (mode 0600); a final newline is cut",
+            examples=["/etc/index-mirror/firstindex.token"],
+        ),
+    ] = UNSET
+    systemd: Annotated[
+        Annotated[str, Meta(pattern=r"^(?!\.{1,2}$)[^/\x00]+$")] | UnsetType,
+        Meta(description="the name of a systemd credential (LoadCredential=)", examples=["firstindex-token"]),
+    ] = UNSET
+    command: Annotated[
+        Annotated[list[str], Meta(min_length=1)] | UnsetType,
+        Meta(
+            description="a program and its arguments, run without a shell, that prints the secret within 60 seconds",
+            examples=[["pass", "show", "firstindex"]],
+        ),
+    ] = UNSET
+    ttl: Annotated[
+        Seconds | UnsetType,
+        Meta(description="seconds that a command's secret is good for", examples=[3000]),
+    ] = UNSET
+    env: Annotated[
+        Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | UnsetType,
+        Meta(description="the name of an environment variable", examples=["FIRSTINDEX_TOKEN"]),
+    ] = UNSET
+
+
+class Shared(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, kw_only=True):
+    """Keys that every index can have, here for all of them; an index's own key wins."""
+
+    authenticate: Annotated[
+        Authenticate,
+        Meta(
+            description="auto: credentials if there are any; always: refuse to start without; never: send none",
+            examples=["always"],
+        ),
+    ] = Authenticate.AUTO
+    projects: Annotated[
+        Annotated[list[str], Meta(min_length=1)] | UnsetType,
+        Meta(
+            description="names, globs and specifiers of the projects to mirror; without the key, all that are listed",
+            examples=[["secondpackage>=1.0", "acme-*"]],
+        ),
+    ] = UNSET
+    credential_scope: Annotated[
+        Literal["origin", "path"],
+        Meta(
+            description="origin: credentials go anywhere on the index's origins; path: only under credential-paths",
+            examples=["path"],
+        ),
+    ] = "origin"
+    allow_insecure: Annotated[
+        bool, Meta(description="send credentials to a plain-http index that is not this machine", examples=[True])
+    ] = False
+    upgrade_http: Annotated[
+        bool, Meta(description="ask over https for files that an https index links over http", examples=[True])
+    ] = False
+    follow_forwarding: Annotated[
+        bool, Meta(description="take in pages that the index redirects to another origin", examples=[True])
+    ] = False
+    legacy_filenames: Annotated[
+        bool, Meta(description="also take eggs, installers and other odd old file names", examples=[True])
+    ] = False
+    http2: Annotated[bool, Meta(description="speak HTTP/2 where the server does", examples=[True])] = False
+    ca_file: Annotated[
+        PathText | UnsetType,
+        Meta(
+            description="a PEM file with the certificates to trust instead of the system's, relative to this file",
+            examples=["/etc/ssl/example-ca.pem"],
+        ),
+    ] = UNSET
+    concurrency: Annotated[
+        Requests, Meta(description="requests to one index at the same time", examples=[_LIMITS.concurrency])
+    ] = _LIMITS.concurrency
+    connect_timeout: Annotated[Seconds, Meta(description="seconds to connect", examples=[20])] = _LIMITS.connect_timeout
+    stall_timeout: Annotated[
+        Seconds, Meta(description="seconds that a transfer may be slower than stall-floor", examples=[30])
+    ] = _LIMITS.stall_timeout
+    stall_floor: Annotated[
+        Annotated[int, Meta(ge=0)], Meta(description="bytes a second; a slower transfer is given up", examples=[1024])
+    ] = _LIMITS.stall_floor
+    tries: Annotated[
+        Annotated[int, Meta(ge=1, le=100)], Meta(description="times to try one request in all", examples=[5])
+    ] = _LIMITS.tries
+    retry_after_cap: Annotated[
+        Annotated[float, Meta(ge=0, le=_DAY)],
+        Meta(description="seconds; the longest wait that a server may ask for (Retry-After)", examples=[300]),
+    ] = _LIMITS.retry_after_cap
+    max_page_size: Annotated[
+        Bytes, Meta(description="bytes, or text such as 256MiB; the largest page to read", examples=["256MiB"])
+    ] = _LIMITS.max_page_size
+    max_file_size: Annotated[
+        Bytes, Meta(description="bytes, or text such as 16GiB; the largest file to fetch", examples=["16GiB"])
+    ] = _LIMITS.max_file_size
+    max_files_per_page: Annotated[
+        Annotated[int, Meta(ge=1)], Meta(description="the most links that a page may have", examples=[200_000])
+    ] = _LIMITS.max_files_per_page
+    max_shrink: Annotated[
+        Annotated[float, Meta(ge=0, le=1)],
+        Meta(description="the share of an index that one run may withdraw before it is held", examples=[0.5]),
+    ] = _LIMITS.max_shrink
+
+
+class IndexTable(Shared, rename="kebab", forbid_unknown_fields=True, kw_only=True):
+    """One index to mirror; its tree is called like it."""
+
+    name: Annotated[
+        Name,
+        Meta(
+            description="letters, digits, '.', '_' and '-'; also the name of its tree and of its environment variables",
+            examples=["firstindex"],
+        ),
+    ]
+    url: Annotated[
+        Word | UnsetType,
+        Meta(
+            description="the index's simple API, http or https; left out only for an index that from-uv has",
+            examples=["https://gitlab.example.com/api/v4/projects/2177/packages/pypi/simple"],
+        ),
+    ] = UNSET
+    username: Annotated[
+        str | UnsetType, Meta(description="the user name that goes with the password", examples=["mirror"])
+    ] = UNSET
+    password: Annotated[
+        SecretTable | UnsetType,
+        Meta(
+            description="where the password is (HTTP Basic)",
+            examples=[{"file": "/etc/index-mirror/firstindex.password"}],
+            extra_json_schema=_ONE_SOURCE,
+        ),
+    ] = UNSET
+    token: Annotated[
+        SecretTable | UnsetType,
+        Meta(
+            description="where the token is (HTTP Bearer)",
+            examples=[{"file": "/etc/index-mirror/firstindex.token"}],
+            extra_json_schema=_ONE_SOURCE,
+        ),
+    ] = UNSET
+    netrc: Annotated[bool, Meta(description="look in $NETRC or ~/.netrc", examples=[True])] = False
+    keyring: Annotated[bool, Meta(description="look in the system's keyring, by the URL", examples=[True])] = False
+    credential_origins: Annotated[
+        list[str] | UnsetType,
+        Meta(
+            description="further origins that this index's credentials may go to; https, without a path",
+            examples=[["https://files.example.com"]],
+        ),
+    ] = UNSET
+    credential_paths: Annotated[
+        Annotated[list[str], Meta(min_length=1)] | UnsetType,
+        Meta(
+            description="with credential-scope = 'path': paths that credentials may go to; default: the URL's own path",
+            examples=[["/api/v4/projects/2177"]],
+        ),
+    ] = UNSET
+
+
+class TreeTable(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, kw_only=True):
+    """A merged tree: the first index that has a project owns it."""
+
+    name: Annotated[Name, Meta(description="the tree's name, which no index has", examples=["all"])]
+    indexes: Annotated[
+        Annotated[list[str], Meta(min_length=1)],
+        Meta(description="names of indexes, the first has priority", examples=[["firstindex", "secondindex"]]),
+    ]
+
+
+class Configuration(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, kw_only=True):
+    """The configuration of index-mirror."""
+
+    root: Annotated[
+        PathText, Meta(description="the folder to mirror into, relative to this file", examples=["/srv/mirror"])
+    ]
+    concurrency: Annotated[Requests, Meta(description="requests to all indexes at the same time", examples=[64])] = (
+        CONCURRENCY
+    )
+    from_uv: Annotated[
+        PathText | UnsetType,
+        Meta(description="a pyproject.toml or uv.toml whose indexes to mirror", examples=["pyproject.toml"]),
+    ] = UNSET
+    defaults: Annotated[Shared | UnsetType, Meta(description="keys for every index")] = UNSET
+    index: Annotated[list[IndexTable] | UnsetType, Meta(description="the indexes to mirror")] = UNSET
+    tree: Annotated[list[TreeTable] | UnsetType, Meta(description="merged trees")] = UNSET
+
+
+def json_schema() -> bytes:
+    """The JSON schema of `mirror.toml` for editors, as `configs/mirror.schema.json` holds it."""
+    schema: dict[str, Any] = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "mirror.toml"}
+    schema |= msgspec.json.schema(Configuration)
+    return msgspec.json.format(msgspec.json.encode(schema, order="deterministic"), indent=2) + b"\n"

@@ -1,0 +1,29 @@
+"""A configuration that is right as a whole: what the rest of the program runs on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mirror.config.sources import SecretSources
+from mirror.model.index import Index, Tree
+from mirror.model.names import IndexName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that was configured, checked."""
+
+    root: Path
+    """The folder to mirror into, absolute."""
+    indexes: tuple[Index, ...]
+    """At least one, in the order of the configuration."""
+    trees: tuple[Tree, ...]
+    """One tree for each index, called like it, in their order; then the merged ones."""
+    concurrency: int
+    """Requests over all indexes at the same time."""
+    secrets: Mapping[IndexName, SecretSources] = field(repr=False)
+    """Where each index's credentials come from; every index has an entry."""
+    files: tuple[Path, ...]
+    """The files that were read, as they were named."""

@@ -1,0 +1,191 @@
+"""One table of `mirror.toml` at a time: its values checked as far as they can be without the others.
+
+What comes out is by attribute name and of the type that the rest of the loader wants: sizes are bytes,
+references are `sources` types, origins are `Origin`. A wrong value is reported and left out, so its
+default stands in for it while the other checks go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mirror.config import decode
+from mirror.config.problems import Place, Report
+from mirror.config.schema import IndexTable, SecretTable, Shared
+from mirror.config.sizes import size
+from mirror.config.sources import FromCommand, FromEnv, FromFile, FromSystemd, Reference
+from mirror.errors import InvalidName, InvalidUrl
+from mirror.model import urls
+from mirror.model.names import IndexName, index_name
+from mirror.model.secret import remember
+from mirror.model.urls import Origin
+from mirror.plan.select import Selection
+
+Values = dict[str, Any]
+
+_MEANINGLESS = "remove it: it is uv's key and means nothing to a mirror"
+_UV_KEYS = dict.fromkeys(
+    ("explicit", "default", "publish-url", "format", "ignore-error-codes", "cache-control", "exclude-newer"),
+    _MEANINGLESS,
+)
+_MANIFEST = "manifest.jsonl"
+_ONE_INDEX = "write it in the [[index]] that it belongs to, not for all of them"
+_NOT_SHARED = dict.fromkeys(
+    ("name", "url", "username", "password", "token", "netrc", "keyring", "credential-origins", "credential-paths"),
+    _ONE_INDEX,
+)
+_SOURCES = ("file", "systemd", "command", "env")
+_REFERENCE_EXAMPLE = (
+    '{ file = "/etc/index-mirror/name.secret" }, { systemd = "…" }, { command = ["…"] } or { env = "…" }'
+)
+
+
+def shared(raw: object, place: Place, report: Report) -> Values:
+    """The values of `[defaults]`."""
+    values = decode.table(raw, Shared, place, report, remedies=_NOT_SHARED)
+    return _refined(values, place, report)
+
+
+def index(raw: object, place: Place, report: Report) -> Values:
+    """The values of one `[[index]]` table, except for its name, which `name` reads."""
+    values = decode.table(raw, IndexTable, place, report, by_hand=("name", "password", "token"), remedies=_UV_KEYS)
+    values.pop("name", None)
+    return _refined(values, place, report)
+
+
+def name(raw: object, place: Place, report: Report) -> IndexName | None:
+    """The `name` of a table, or None when it has no usable one, which is reported."""
+    text = raw.get("name") if isinstance(raw, dict) else None
+    if text is None:
+        if isinstance(raw, dict):
+            report.add(place, "the name is missing", 'add for example name = "firstindex"')
+        return None
+    try:
+        found = index_name(text)
+    except InvalidName as error:
+        report.add(place.at("name"), "is not a usable name", error.why)
+    except TypeError:
+        report.add(place.at("name"), "expected text", 'write for example name = "firstindex"')
+    else:
+        if found.lower() != _MANIFEST:
+            return found
+        report.add(place.at("name"), f"{_MANIFEST} is the name of a file beside the trees", "choose another name")
+    return None
+
+
+def path(value: str, place: Place, report: Report) -> Path | None:
+    """`value` as an absolute path, relative to the file at `place`; a leading `~` is the home folder."""
+    try:
+        return place.file.parent.absolute() / Path(value).expanduser()
+    except RuntimeError:
+        report.add(place, "the home folder that ~ stands for is unknown", "write the path without ~")
+        return None
+
+
+def _refined(values: Values, place: Place, report: Report) -> Values:
+    refined: Values = {}
+    for key, value in values.items():
+        refine = _REFINE.get(key)
+        found = value if refine is None else refine(value, place.at(key.replace("_", "-")), report)
+        if found is not None:
+            refined[key] = found
+    return refined
+
+
+def _size(value: int | str, _place: Place, _report: Report) -> int:
+    return size(value)
+
+
+def _projects(entries: list[str], place: Place, report: Report) -> tuple[str, ...] | None:
+    """The entries, when every one of them is right (a part of a wish would mirror the wrong thing)."""
+    before = len(report.problems)
+    for number, entry in enumerate(entries, 1):
+        try:
+            Selection([entry])
+        except InvalidName as error:
+            report.add(place.item(number), f"is not a valid {error.kind}", error.why)
+    return tuple(entries) if len(report.problems) == before else None
+
+
+def _origins(texts: list[str], place: Place, report: Report) -> frozenset[Origin]:
+    origins: set[Origin] = set()
+    for number, text in enumerate(texts, 1):
+        origin = _bare_origin(text)
+        if origin is None:
+            what, instead = (
+                "is not a bare https origin",
+                'write scheme, host and port only: "https://files.example.com"',
+            )
+            report.add(place.item(number), what, instead)
+        elif not origin.secure:
+            what = "is plain http, where credentials would travel in clear"
+            report.add(place.item(number), what, "write an https origin, or remove it")
+        else:
+            origins.add(origin)
+    return frozenset(origins)
+
+
+def _bare_origin(text: str) -> Origin | None:
+    try:
+        found = urls.url(text)
+    except InvalidUrl:
+        return None
+    bare = found.path == "/" and not any(mark in text for mark in "@?#")
+    return found.origin if bare else None
+
+
+def _paths(texts: list[str], place: Place, report: Report) -> tuple[str, ...]:
+    paths: list[str] = []
+    for number, text in enumerate(texts, 1):
+        try:
+            found = urls.url(f"https://localhost{text}") if text.startswith("/") else None
+        except InvalidUrl:
+            found = None
+        if found is None or found.tricky or any(mark in text for mark in "?#") or "/." in text:
+            what = "is not an absolute path without encoded dots and slashes"
+            report.add(place.item(number), what, 'write for example "/api/v4/projects/2177"')
+        else:
+            paths.append(found.path)
+    return tuple(paths)
+
+
+def _reference(raw: object, place: Place, report: Report) -> Reference | None:
+    if isinstance(raw, str):
+        remember(raw.encode())
+        key = place.keys.rpartition(".")[2]
+        what = "a secret is written by reference, never as text"
+        report.add(place, what, f"write {key} = {_REFERENCE_EXAMPLE}, and change the secret that stood here")
+        return None
+    before = len(report.problems)
+    values = decode.table(raw, SecretTable, place, report)
+    if len(report.problems) > before or not isinstance(raw, dict):
+        return None
+    if sum(source in raw for source in _SOURCES) != 1:
+        report.add(place, "needs exactly one of file, systemd, command and env", f"write {_REFERENCE_EXAMPLE}")
+        return None
+    if "ttl" in raw and "command" not in raw:
+        report.add(place.at("ttl"), "belongs to a command", "remove it")
+    match values:
+        case {"file": text}:
+            found = path(text, place.at("file"), report)
+            return None if found is None else FromFile(found)
+        case {"systemd": credential}:
+            return FromSystemd(credential)
+        case {"command": argv}:
+            return FromCommand(tuple(argv), values.get("ttl"))
+        case _:
+            return FromEnv(values["env"])
+
+
+_REFINE: Mapping[str, Callable[[Any, Place, Report], Any]] = {
+    "projects": _projects,
+    "max_page_size": _size,
+    "max_file_size": _size,
+    "ca_file": path,
+    "credential_origins": _origins,
+    "credential_paths": _paths,
+    "password": _reference,
+    "token": _reference,
+}

@@ -1,0 +1,140 @@
+"""Files on their way from an index's page to a published tree.
+
+`FileLink` is a claim by an index and always carries its `source`; the session of `link.source.index`
+is the only one that can fetch it. `Receipt` is a fact: these bytes are on disk under this digest,
+fetched for that index. Only the store makes receipts, and publishing takes nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from mirror.model.names import Digest, Filename, IndexName, ProjectName
+from mirror.model.urls import Url
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """The index-provenance tag: where a link was found."""
+
+    index: IndexName
+    project: ProjectName
+    page_url: Url
+
+
+class FileLink(msgspec.Struct, frozen=True, kw_only=True):
+    """One file that one index offers. Two indexes that offer the same URL make two links."""
+
+    source: Source
+    url: Url
+    filename: Filename
+    digests: tuple[Digest, ...] = ()
+    """What can be checked of what the page announced, strongest first."""
+    size: int | None = None
+    requires_python: str | None = None
+    yanked: bool | str = False
+    upload_time: str | None = None
+    """RFC 3339 in UTC, as PEP 700 has it, or None."""
+    core_metadata: bool | Digest = False
+    """False: none offered; True: offered without a digest (PEP 658, PEP 714)."""
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True, tag="file", tag_field="kind", omit_defaults=True):
+    """A verified file of one index, on disk: one line of `manifest.jsonl`."""
+
+    index: IndexName
+    project: ProjectName
+    filename: Filename
+    sha256: str
+    size: int
+    digests: tuple[Digest, ...] = ()
+    """What the index announced and we checked; without it the file is weak (first sight is trusted)."""
+    requires_python: str | None = None
+    yanked: bool | str = False
+    upload_time: str | None = None
+    metadata_sha256: str | None = None
+    metadata_from: Literal["index", "wheel"] | None = None
+
+    @property
+    def weak(self) -> bool:
+        """Whether no collision-resistant digest of the index vouches for the bytes."""
+        return all(digest.algorithm in ("md5", "sha1") for digest in self.digests)
+
+    @property
+    def location(self) -> str:
+        """Where the file lies below a tree's `packages`, on disk and in URLs: it never changes."""
+        return f"{self.index}/{self.sha256[:2]}/{self.sha256[2:4]}/{self.sha256}/{self.filename}"
+
+    def refreshed(self, link: FileLink) -> Receipt:
+        """The same bytes with what the page says of them today (yank, Requires-Python, upload time)."""
+        return msgspec.structs.replace(
+            self,
+            requires_python=link.requires_python,
+            yanked=link.yanked,
+            upload_time=link.upload_time,
+        )
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """A project status marker (PEP 792)."""
+
+    status: Literal["active", "archived", "quarantined", "deprecated"] = "active"
+    reason: str | None = None
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that an index offered and we do not take: what, by which rule, and what to do about it."""
+
+    index: IndexName
+    project: ProjectName | None
+    file: str | None
+    """The file's name as far as it can be shown: escaped and cut, never a URL."""
+    rule: str
+    why: str
+    remedy: str
+
+    def __str__(self) -> str:
+        where = f"index {self.index}, project {self.project or '-'}, file {self.file or '-'}"
+        return f"refused: {where}: {self.why} (rule {self.rule}); {self.remedy}"
+
+
+class ProjectPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A project page, parsed: what the index offers, and what of it we refuse."""
+
+    source: Source
+    links: tuple[FileLink, ...]
+    refused: tuple[Refusal, ...] = ()
+    warnings: tuple[str, ...] = ()
+    status: Status = Status()
+
+
+class ProjectList(msgspec.Struct, frozen=True, kw_only=True):
+    """A project list, parsed: normalised names in the index's order, each once."""
+
+    projects: tuple[ProjectName, ...]
+    refused: tuple[Refusal, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class Project(msgspec.Struct, frozen=True, kw_only=True, tag="project", tag_field="kind", omit_defaults=True):
+    """One project of one index in a generation: the line of the manifest before its files.
+
+    Without `held`, the index lists the project but no page of it was ever read: it is not published,
+    and still keeps its name from the later indexes of a merged tree.
+    """
+
+    index: IndexName
+    name: ProjectName
+    held: bool = True
+    status: Status = Status()
+
+
+class Validators(msgspec.Struct, frozen=True, kw_only=True):
+    """What lets a server answer that a page is unchanged (RFC 9110 section 13.1)."""
+
+    etag: str | None = None
+    last_modified: str | None = None
+
+    def __bool__(self) -> bool:
+        return self.etag is not None or self.last_modified is not None

@@ -1,0 +1,178 @@
+"""URLs that can be judged and requested, and printed without giving anything away.
+
+A `Url` is absolute http or https, without userinfo and fragment, its path free of dot segments and
+percent-encoded, so what a rule judges is byte for byte what is sent. `str()` and `repr()` show the
+origin only: paths and queries carry tokens on real servers (Gemfury, Cloudsmith, presigned links);
+`text` is the whole, and only the session reads it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import NamedTuple
+from urllib.parse import quote, urljoin, urlsplit
+
+import msgspec
+
+from mirror.errors import InvalidUrl
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_HOST = re.compile(r"[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?\.?")
+_BARE = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
+_FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\]")
+_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_DOT = re.compile(r"%2e", re.IGNORECASE)
+_TRICK = re.compile(r"%2e|%2f|%5c|%00|\\", re.IGNORECASE)
+_MAX_URL = 16_384
+
+
+class Origin(NamedTuple):
+    """Scheme, host and port (RFC 6454): the unit that a credential is bound to."""
+
+    scheme: str
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        port = "" if self.port == _DEFAULT_PORTS.get(self.scheme) else f":{self.port}"
+        return f"{self.scheme}://{host}{port}"
+
+    @property
+    def secure(self) -> bool:
+        """Whether a secret may travel to it: https, or this very machine."""
+        return self.scheme == "https" or self.loopback
+
+    @property
+    def loopback(self) -> bool:
+        """Whether it can only be this machine (a name under localhost, or a loopback address)."""
+        if self.host == "localhost" or self.host.endswith(".localhost"):
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+class Url(msgspec.Struct, frozen=True):
+    """An absolute URL, checked and normalised; made by `url` and `join` only."""
+
+    origin: Origin
+    path: str
+    query: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The whole URL, secrets and all: for requests, never for output."""
+        return f"{self.origin}{self.target}"
+
+    @property
+    def target(self) -> str:
+        """Path and query, as they stand in a request line."""
+        return self.path if self.query is None else f"{self.path}?{self.query}"
+
+    @property
+    def last_segment(self) -> str:
+        """The path's last segment, still percent-encoded."""
+        return self.path.rsplit("/", 1)[1]
+
+    @property
+    def tricky(self) -> bool:
+        """Whether the path holds an encoded dot, slash, backslash or NUL, which servers read in different ways."""
+        return _TRICK.search(self.path) is not None
+
+    def under(self, prefix: str) -> bool:
+        """Whether the path lies at or below `prefix`, compared by whole segments; never for a tricky path (C1)."""
+        prefix = prefix.rstrip("/")
+        return not self.tricky and (self.path == prefix or self.path.startswith(f"{prefix}/"))
+
+    def child(self, segment: str) -> Url:
+        """The directory `segment` below this one, with a trailing slash."""
+        base = self.path if self.path.endswith("/") else f"{self.path}/"
+        return Url(self.origin, f"{base}{quote(segment, safe='')}/", None)
+
+    def with_suffix(self, suffix: str) -> Url:
+        """The same URL with `suffix` behind its path (PEP 658's `.metadata`); the query stays."""
+        return Url(self.origin, f"{self.path}{suffix}", self.query)
+
+    def __str__(self) -> str:
+        return f"{self.origin}/..."
+
+    def __repr__(self) -> str:
+        return f"<Url {self}>"
+
+
+def url(text: str) -> Url:
+    """Parse an absolute http or https URL; userinfo and fragment are dropped. Raises `InvalidUrl`."""
+    text = text.strip(" \t\r\n\f")
+    if len(text) > _MAX_URL:
+        raise InvalidUrl(f"the URL is longer than {_MAX_URL} characters")
+    if _FORBIDDEN.search(text):
+        raise InvalidUrl("the URL holds a backslash, a space or a control character")
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise InvalidUrl("the URL's host or port cannot be read") from error
+    scheme = parts.scheme.lower()
+    if scheme not in _DEFAULT_PORTS:
+        raise InvalidUrl(f"the scheme {scheme[:20]!a} is not http or https")
+    if not host:
+        raise InvalidUrl("the URL has no host")
+    if port == 0:
+        raise InvalidUrl("port 0 is no port")
+    origin = Origin(scheme, _host(host), port or _DEFAULT_PORTS[scheme])
+    query = quote(_PERCENT.sub("%25", parts.query), safe="%/:@!$&'()*+,;=~-._?") if parts.query else None
+    return Url(origin, _path(parts.path), query)
+
+
+def _host(host: str) -> str:
+    if ":" in host:
+        try:
+            return str(ipaddress.IPv6Address(host))
+        except ValueError as error:
+            raise InvalidUrl("the URL's IPv6 address cannot be read") from error
+    host = host.lower()
+    if not _HOST.fullmatch(host) or ".." in host:
+        raise InvalidUrl("the URL's host is not a plain ASCII host name (write an international name in its xn-- form)")
+    return host
+
+
+def _path(path: str) -> str:
+    """`path` percent-encoded once, without dot segments (RFC 3986 section 5.2.4)."""
+    path = quote(_PERCENT.sub("%25", path), safe="%/:@!$&'()*+,;=~-._")
+    kept: list[str] = []
+    segments = path.split("/")[1:] or [""]
+    for segment in segments:
+        if segment == "..":
+            del kept[-1:]
+        elif segment != ".":
+            kept.append(segment)
+    if segments[-1] in (".", ".."):
+        kept.append("")
+    return "/" + "/".join(kept)
+
+
+def join(base: Url, href: str) -> Url:
+    """Resolve `href` as found on the page `base` (RFC 3986 section 5), then check it. Raises `InvalidUrl`."""
+    href = href.strip(" \t\r\n\f")
+    if _FORBIDDEN.search(href):
+        raise InvalidUrl("the link holds a backslash, a space or a control character")
+    scheme = _BARE.match(href)
+    if scheme and not href[scheme.end() :].startswith("//"):
+        raise InvalidUrl(f"the link's scheme {scheme[0][:20]!a} is not followed by a host")
+    try:
+        return url(urljoin(base.text, href))
+    except ValueError as error:
+        if isinstance(error, InvalidUrl):
+            raise
+        raise InvalidUrl("the link cannot be resolved") from error
+
+
+def has_userinfo(text: str) -> bool:
+    """Whether `text` carries a user name or password before its host."""
+    try:
+        return "@" in urlsplit(text.strip()).netloc
+    except ValueError:
+        return False

@@ -1,0 +1,82 @@
+"""Bodies under limits: slow ones are given up, large ones cut, cut or exploding compressed ones refused."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+
+import httpx
+
+from mirror.errors import Failure, Reason
+from mirror.model.index import Limits
+from mirror.model.urls import Origin
+from mirror.net.transport import failures_of
+from mirror.plan.stall import StallMeter
+
+_PIECE = 1 << 18  # bytes that one step of decompression may make
+
+
+def content_length(response: httpx.Response) -> int | None:
+    """The announced size of the body in bytes, or None."""
+    text = response.headers.get("content-length", "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 16 else None
+
+
+async def raw_chunks(
+    response: httpx.Response, origin: Origin, limits: Limits, largest: int, clock: Callable[[], float]
+) -> AsyncGenerator[bytes, None]:
+    """The body's bytes as sent, at most `largest` of them. Raises `Failure` when it is too large, slow or broken."""
+    announced = content_length(response)
+    if announced is not None and announced > largest:
+        raise too_large(origin, largest)
+    meter = StallMeter(limits.stall_timeout, limits.stall_floor)
+    received = 0
+    stream = response.stream
+    assert isinstance(stream, httpx.AsyncByteStream)  # noqa: S101 - what every async transport returns
+    chunks = aiter(stream)
+    while True:
+        began = clock()
+        with failures_of(origin):
+            chunk = await anext(chunks, None)
+        if chunk is None:
+            return
+        received += len(chunk)
+        if received > largest:
+            raise too_large(origin, largest)
+        if meter.stalled(len(chunk), clock() - began):
+            what = f"{origin} sent less than {limits.stall_floor} bytes a second for {limits.stall_timeout:g} s"
+            raise Failure(Reason.STALLED, what, retryable=True)
+        yield chunk
+
+
+async def decoded(chunks: AsyncIterator[bytes], encoding: str, origin: Origin, largest: int) -> bytes:
+    """The whole body behind its Content-Encoding (RFC 9110 section 8.4), at most `largest` bytes of it."""
+    encoding = encoding.strip().lower()
+    if encoding in ("", "identity"):
+        return b"".join([chunk async for chunk in chunks])
+    if encoding not in ("gzip", "x-gzip"):
+        raise Failure(Reason.BROKEN, f"{origin} sends a Content-Encoding that was not asked for")
+    inflate = zlib.decompressobj(wbits=31)
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async for chunk in chunks:
+            pending = chunk
+            while pending and not inflate.eof:
+                part = inflate.decompress(pending, _PIECE)
+                pending = inflate.unconsumed_tail
+                size += len(part)
+                if size > largest:
+                    raise too_large(origin, largest)
+                parts.append(part)
+    except zlib.error:
+        raise Failure(Reason.BROKEN, f"{origin} sends gzip that cannot be read", retryable=True) from None
+    if not inflate.eof:
+        raise Failure(Reason.BROKEN, f"a compressed page of {origin} is cut short", retryable=True)
+    return b"".join(parts)
+
+
+def too_large(origin: Origin, largest: int) -> Failure:
+    """The failure for a body above its limit."""
+    what = f"{origin} sends more than the limit of {largest} bytes (max-page-size, max-file-size)"
+    return Failure(Reason.TOO_LARGE, what)

@@ -1,0 +1,266 @@
+"""One index's session: every request in that index's name goes through here, with its credential or none.
+
+No function takes a URL together with a credential or an index: a session belongs to one index, and
+`Sessions.of(link)` finds the one that a link's source names. Redirects, the 401 refresh, waiting and
+retrying are done here; what may follow a redirect or carry the credential is decided in `policy`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import anyio
+import httpx
+import msgspec
+
+from mirror import __version__
+from mirror.errors import BadPage, Failure, Reason, UnsupportedVersion
+from mirror.model.files import FileLink, Validators
+from mirror.model.index import Index
+from mirror.model.names import IndexName, ProjectName
+from mirror.model.urls import Url
+from mirror.net.authenticator import Authenticator, Resolve
+from mirror.net.body import content_length, decoded, raw_chunks
+from mirror.net.policy import REDIRECTS, Hop, first_hop, next_hop
+from mirror.net.transport import failures_of, open_transport, request_url, timeouts
+from mirror.plan.retry import Budget, retry_after
+
+T = TypeVar("T")
+
+PAGE_ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01"
+USER_AGENT = f"index-mirror/{__version__}"
+_MAX_METADATA = 16 * 1024 * 1024
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """A page as received, at the address that it came from in the end."""
+
+    url: Url
+    body: bytes
+    content_type: str | None
+    validators: Validators
+
+
+class FileBody(msgspec.Struct, kw_only=True):
+    """A file on its way: `size` is what the server announces, in bytes."""
+
+    size: int | None
+    chunks: AsyncIterator[bytes]
+
+
+class Session:
+    """All traffic of one index."""
+
+    def __init__(self, index: Index, resolve: Resolve, everything: anyio.CapacityLimiter) -> None:
+        """Raises `Failure` when the configured `ca-file` cannot be used."""
+        self.index = index
+        self.budget = Budget(index.limits)
+        self._authenticator = Authenticator(index, resolve)
+        self._transport = open_transport(index)
+        self._here = anyio.CapacityLimiter(index.limits.concurrency)
+        self._everything = everything
+        self._quiet_until = 0.0
+
+    async def start(self) -> None:
+        """Look the credentials up; no request is made. Raises `Failure`."""
+        await self._authenticator.start()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._transport.aclose()
+
+    @property
+    def authentication(self) -> str:
+        """`anonymous`, `basic` or `bearer`: what a report may say, and part of a cached page's key."""
+        return self._authenticator.kind
+
+    def project_url(self, project: ProjectName | None) -> Url:
+        """The address of a project page; None: of the project list."""
+        return self.index.url if project is None else self.index.url.child(project)
+
+    async def page(self, project: ProjectName | None, validators: Validators, read: Callable[[Page], T]) -> T | None:
+        """What `read` makes of a project page (None: the project list), or None when it is unchanged.
+
+        A page that `read` finds broken (`BadPage`) is asked for again: it may have been cut. Raises `Failure`.
+        """
+        return await self._persist(lambda: self._page(self.project_url(project), validators, read))
+
+    async def fetch(self, link: FileLink, receive: Callable[[FileBody], Awaitable[T]]) -> T:
+        """Have `receive` take the file behind `link`, again from the start when a try fails. Raises `Failure`."""
+        return await self._persist(lambda: self._file(link, receive))
+
+    async def metadata(self, link: FileLink) -> bytes:
+        """The core metadata file beside `link` (PEP 658). Raises `Failure`."""
+        return await self._persist(lambda: self._metadata(link))
+
+    async def _page(self, url: Url, validators: Validators, read: Callable[[Page], T]) -> T | None:
+        headers = {"Accept": PAGE_ACCEPT, "Accept-Encoding": "gzip"}
+        if validators.etag is not None:
+            headers["If-None-Match"] = validators.etag
+        if validators.last_modified is not None:
+            headers["If-Modified-Since"] = validators.last_modified
+        async with self._get(url, headers, stay=not self.index.follow_forwarding) as (hop, response):
+            if response.status_code == 304:
+                if validators:
+                    return None
+                raise Failure(Reason.BROKEN, f"{hop.url.origin} answers 304 to a question without a condition")
+            self._expect_ok(response, hop)
+            limits = self.index.limits
+            chunks = raw_chunks(response, hop.url.origin, limits, limits.max_page_size, anyio.current_time)
+            async with aclosing(chunks):
+                encoding = response.headers.get("content-encoding", "")
+                body = await decoded(chunks, encoding, hop.url.origin, limits.max_page_size)
+        headers_in = response.headers
+        page = Page(
+            url=hop.url,
+            body=body,
+            content_type=headers_in.get("content-type"),
+            validators=Validators(etag=headers_in.get("etag"), last_modified=headers_in.get("last-modified")),
+        )
+        try:
+            return read(page)
+        except UnsupportedVersion as error:
+            raise Failure(Reason.VERSION, str(error), holds_index=True) from None
+        except BadPage as error:
+            raise Failure(Reason.BAD_PAGE, str(error), retryable=True) from None
+
+    async def _file(self, link: FileLink, receive: Callable[[FileBody], Awaitable[T]]) -> T:
+        async with self._get(link.url, {"Accept": "*/*", "Accept-Encoding": "identity"}) as (hop, response):
+            self._expect_ok(response, hop)
+            limits = self.index.limits
+            chunks = raw_chunks(response, hop.url.origin, limits, limits.max_file_size, anyio.current_time)
+            async with aclosing(chunks):
+                return await receive(FileBody(size=content_length(response), chunks=chunks))
+
+    async def _metadata(self, link: FileLink) -> bytes:
+        url = link.url.with_suffix(".metadata")
+        async with self._get(url, {"Accept": "*/*", "Accept-Encoding": "identity"}) as (hop, response):
+            self._expect_ok(response, hop)
+            chunks = raw_chunks(response, hop.url.origin, self.index.limits, _MAX_METADATA, anyio.current_time)
+            async with aclosing(chunks):
+                encoding = response.headers.get("content-encoding", "")
+                return await decoded(chunks, encoding, hop.url.origin, _MAX_METADATA)
+
+    async def _persist(self, operation: Callable[[], Awaitable[T]]) -> T:
+        """Run `operation` until it succeeds or the budget says to give up."""
+        attempt = 0
+        while True:
+            attempt += 1
+            await anyio.sleep_until(self._quiet_until)
+            try:
+                async with self._here, self._everything:
+                    result = await operation()
+            except Failure as failure:
+                wait = self.budget.wait(attempt, failure, random.random())  # noqa: S311 - jitter, not a secret
+                if failure.retry_after is not None and wait is not None:
+                    self._quiet_until = max(self._quiet_until, anyio.current_time() + wait)
+                elif wait is not None:
+                    await anyio.sleep(wait)
+                elif failure.retryable and self.budget.gave_up():
+                    what = f"requests keep failing, last: {failure}"
+                    raise Failure(Reason.FAILING, what, holds_index=True) from failure
+                else:
+                    raise
+            else:
+                self.budget.succeeded()
+                return result
+
+    @asynccontextmanager
+    async def _get(
+        self, url: Url, headers: Mapping[str, str], *, stay: bool = False
+    ) -> AsyncIterator[tuple[Hop, httpx.Response]]:
+        """The answer to a GET after redirects and at most one refreshed 401; its body is still to be read.
+
+        With `stay`, a redirect off the index's origins is a failure, and nobody there learns the name (C6).
+        """
+        hop = first_hop(self.index, url)
+        rejections = 0
+        while True:
+            epoch, authorization = await self._authenticator.header(hop)
+            self.budget.asked()
+            response = await self._send(hop, headers, authorization)
+            async with _closing(response):
+                if response.status_code == 401 and authorization is not None:
+                    rejections += 1
+                    if rejections > 1:
+                        raise Failure(Reason.REJECTED, "the refreshed secret was rejected as well", holds_index=True)
+                elif response.status_code in REDIRECTS:
+                    hop = next_hop(self.index, hop, response.headers.get("location"))
+                    if stay and hop.away:
+                        what = f"the page is forwarded to {hop.url.origin}, which is not this index"
+                        raise Failure(Reason.FORWARDED, what, holds_index=True)
+                    continue
+                else:
+                    if authorization is not None and response.status_code < 400:
+                        self._authenticator.accepted(epoch)
+                    yield hop, response
+                    return
+            await self._authenticator.rejected(epoch)
+
+    async def _send(self, hop: Hop, headers: Mapping[str, str], authorization: bytes | None) -> httpx.Response:
+        sent: list[tuple[bytes, bytes]] = [(b"User-Agent", USER_AGENT.encode())]
+        for name, value in headers.items():
+            if not (hop.away and name.startswith("If-")):
+                sent.append((name.encode(), value.encode("latin-1", "replace")))
+        if authorization is not None:
+            sent.append((b"Authorization", authorization))
+        target = request_url(hop.url)
+        sent.insert(0, (b"Host", target.netloc))
+        with failures_of(hop.url.origin):
+            request = httpx.Request("GET", target, headers=sent, extensions={"timeout": timeouts(self.index)})
+            return await self._transport.handle_async_request(request)
+
+    def _expect_ok(self, response: httpx.Response, hop: Hop) -> None:
+        """Raise the `Failure` that a status other than 200 stands for."""
+        status, origin = response.status_code, hop.url.origin
+        if status == 200:
+            return
+        wait = retry_after(response.headers.get("retry-after"), datetime.now(UTC))
+        if status == 401:
+            why = "asks for credentials, and none may be sent there" if hop.away else "asks for credentials"
+            raise Failure(Reason.NO_CREDENTIALS, f"{origin} {why} (401)")
+        if status == 403:
+            raise Failure(Reason.FORBIDDEN, f"{origin} forbids it to these credentials (403)")
+        if status in (404, 410):
+            raise Failure(Reason.NOT_FOUND, f"{origin} does not have it, or hides it from these credentials ({status})")
+        if status == 429:
+            raise Failure(Reason.RATE_LIMITED, f"{origin} asks us to slow down (429)", retryable=True, retry_after=wait)
+        if status in (408, 425) or status >= 500:
+            what = f"{origin} answers {status}"
+            raise Failure(Reason.SERVER_ERROR, what, retryable=True, retry_after=wait)
+        raise Failure(Reason.STATUS, f"{origin} answers {status}")
+
+
+@asynccontextmanager
+async def _closing(response: httpx.Response) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        with anyio.CancelScope(shield=True):
+            stream = response.stream
+            assert isinstance(stream, httpx.AsyncByteStream)  # noqa: S101 - what every async transport returns
+            await stream.aclose()
+
+
+class Sessions:
+    """The sessions of one run. The only way from a link to the network is through its source."""
+
+    def __init__(self, sessions: Mapping[IndexName, Session]) -> None:
+        self._by_index = sessions
+
+    def of(self, link: FileLink) -> Session:
+        """The session of the index that `link` was found on."""
+        return self._by_index[link.source.index]
+
+
+@asynccontextmanager
+async def open_session(index: Index, resolve: Resolve, everything: anyio.CapacityLimiter) -> AsyncIterator[Session]:
+    """A session for `index`, closed at the end."""
+    async with AsyncExitStack() as stack:
+        session = Session(index, resolve, everything)
+        stack.push_async_callback(session.close)
+        yield session

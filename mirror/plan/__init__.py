@@ -1,0 +1,1 @@
+"""Decisions: synchronous functions from facts to what should be done, without I/O, clock or chance."""

@@ -1,0 +1,110 @@
+"""What one index publishes after tonight, given what it published before and what was seen.
+
+Nothing is withdrawn unless every page and file of the index was had, and not then when too much would go
+(I5): the index is held until a person accepts it. Additions and yanks are followed in any case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from mirror.model.files import Project, Receipt, Status
+from mirror.model.holding import HeldProject, Holding, held_project
+from mirror.model.names import IndexName, ProjectName
+
+SMALL = 10  # below this many, one deletion is a large share: only vanishing altogether is suspicious
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """A project page that was answered tonight, after its fetches."""
+
+    status: Status
+    files: tuple[Receipt, ...]
+    """Verified files that the page offers and the selection wants."""
+    withdraw: tuple[Receipt, ...] = ()
+    """Held files that are no longer offered or wanted."""
+    whole: bool = True
+    """Whether every file that is wanted of the page was had."""
+
+
+class Unchanged(msgspec.Struct, frozen=True):
+    """The index confirmed that the page is as it was."""
+
+
+class Unanswered(msgspec.Struct, frozen=True):
+    """The page was asked for and not had: what is held of it stays."""
+
+
+Answer = Seen | Unchanged | Unanswered
+
+
+class Settlement(msgspec.Struct, frozen=True, kw_only=True):
+    """The new state of one index."""
+
+    holding: Holding
+    withdrawn: tuple[Receipt, ...] = ()
+    shrunk: tuple[int, int] | None = None
+    """Files before and after, when that was too much to accept; nothing was withdrawn then."""
+    emptied: tuple[ProjectName, ...] = ()
+    """Projects whose page came back empty; their files stay."""
+
+
+def shrunk(before: int, after: int, max_shrink: float) -> bool:
+    """Whether going from `before` to `after` needs a person's word."""
+    if after >= before:
+        return False
+    return after == 0 or (before >= SMALL and after < before * (1 - max_shrink))
+
+
+def settle(
+    index: IndexName,
+    before: Holding,
+    answers: Mapping[ProjectName, Answer],
+    *,
+    max_shrink: float,
+    accept_shrink: bool,
+) -> Settlement:
+    """The new state of `index`; `answers` has one entry for every project that it lists and we want."""
+    complete = all(
+        isinstance(answer, Unchanged) or (isinstance(answer, Seen) and answer.whole) for answer in answers.values()
+    )
+    careful: dict[ProjectName, HeldProject] = dict(before)
+    exact: dict[ProjectName, HeldProject] = {}
+    withdrawn: list[Receipt] = [
+        receipt for name, held in before.items() if name not in answers for receipt in held.files
+    ]
+    quarantined = 0
+    emptied: list[ProjectName] = []
+    for name, answer in answers.items():
+        old = before.get(name)
+        if not isinstance(answer, Seen):
+            fallback = old or HeldProject(project=Project(index=index, name=name, held=False))
+            careful[name] = exact[name] = fallback
+            continue
+        project = Project(index=index, name=name, status=answer.status)
+        careful[name] = held_project(project, answer.files + answer.withdraw)
+        if answer.status.status == "quarantined":
+            careful[name] = held_project(project, answer.files)
+            quarantined += len(answer.withdraw)
+        elif answer.withdraw and not answer.files and not accept_shrink:
+            exact[name] = careful[name]
+            emptied.append(name)
+            continue
+        exact[name] = held_project(project, answer.files)
+        withdrawn.extend(answer.withdraw)
+    gone_by_status = [r for r in withdrawn if _quarantined(answers.get(r.project))]
+    if not complete:
+        return Settlement(holding=careful, withdrawn=tuple(gone_by_status), emptied=tuple(emptied))
+    count = sum(len(held.files) for held in before.values()) - quarantined
+    after = count - (len(withdrawn) - quarantined)
+    if not accept_shrink and shrunk(count, after, max_shrink):
+        return Settlement(
+            holding=careful, withdrawn=tuple(gone_by_status), shrunk=(count, after), emptied=tuple(emptied)
+        )
+    return Settlement(holding=exact, withdrawn=tuple(withdrawn), emptied=tuple(emptied))
+
+
+def _quarantined(answer: Answer | None) -> bool:
+    return isinstance(answer, Seen) and answer.status.status == "quarantined"

@@ -1,0 +1,151 @@
+"""What happens in a run, as values. The report counts them, the command line shows them; nobody logs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from mirror.errors import Reason
+from mirror.model.files import FileLink, Receipt, Refusal
+from mirror.model.names import IndexName, ProjectName
+from mirror.plan.merge import Collision, MergedTree
+
+
+class _Event(msgspec.Struct, frozen=True, kw_only=True):
+    pass
+
+
+class IndexListed(_Event, frozen=True, kw_only=True):
+    """The projects to look at are known."""
+
+    index: IndexName
+    projects: int
+
+
+class PageAnswered(_Event, frozen=True, kw_only=True):
+    """A project list (project None) or project page came, or was confirmed unchanged."""
+
+    index: IndexName
+    project: ProjectName | None
+    unchanged: bool
+    kept: int = 0
+    """Files that stay as they are, when the page is unchanged."""
+
+
+class PagePlanned(_Event, frozen=True, kw_only=True):
+    """A project page was compared with what is held."""
+
+    index: IndexName
+    project: ProjectName
+    kept: int
+    fetch: tuple[FileLink, ...]
+    withdraw: tuple[Receipt, ...]
+    foreign: int
+    """Links to other origins, fetched without credentials (C2)."""
+
+
+class BytesReceived(_Event, frozen=True, kw_only=True):
+    """Part of a file came."""
+
+    index: IndexName
+    size: int
+
+
+class FileHeld(_Event, frozen=True, kw_only=True):
+    """A file is verified and durable; `fetched` is False when an earlier run had fetched it."""
+
+    receipt: Receipt
+    fetched: bool
+
+
+class Refused(_Event, frozen=True, kw_only=True):
+    """Something was offered that a rule forbids."""
+
+    refusal: Refusal
+
+
+class Trouble(_Event, frozen=True, kw_only=True):
+    """A page or file did not come to its end; what is held of it stays."""
+
+    index: IndexName
+    project: ProjectName | None
+    file: str | None
+    reason: Reason
+    what: str
+
+    def __str__(self) -> str:
+        where = "".join(
+            f", {kind} {name}" for kind, name in (("project", self.project), ("file", self.file)) if name is not None
+        )
+        return f"{self.reason}: index {self.index}{where}: {self.what}"
+
+
+class Warned(_Event, frozen=True, kw_only=True):
+    """Something to know about an index that changes nothing."""
+
+    index: IndexName
+    what: str
+
+
+class IndexStopped(_Event, frozen=True, kw_only=True):
+    """Nothing of this index changes tonight, and why."""
+
+    index: IndexName
+    reason: Reason
+    what: str
+
+
+class IndexSettled(_Event, frozen=True, kw_only=True):
+    """An index came to its end."""
+
+    index: IndexName
+    files: int
+    withdrawn: tuple[Receipt, ...]
+    requests: int
+    retries: int
+    seconds: float
+
+
+class Collided(_Event, frozen=True, kw_only=True):
+    """A merged tree hides a project of a later index."""
+
+    collision: Collision
+
+
+class TreeBlocked(_Event, frozen=True, kw_only=True):
+    """A merged tree shows nothing new, because an index that might own anything never answered."""
+
+    merged: MergedTree
+
+
+class IndexDropped(_Event, frozen=True, kw_only=True):
+    """An index is no longer configured, so its tree is not part of the new generation."""
+
+    index: IndexName
+
+
+class Published(_Event, frozen=True, kw_only=True):
+    """The run's end on disk: the generation that is served now, and whether it is new."""
+
+    generation: int | None
+    new: bool
+
+
+Event = (
+    IndexListed
+    | PageAnswered
+    | PagePlanned
+    | BytesReceived
+    | FileHeld
+    | Refused
+    | Trouble
+    | Warned
+    | IndexStopped
+    | IndexSettled
+    | Collided
+    | TreeBlocked
+    | IndexDropped
+    | Published
+)
+Emit = Callable[[Event], None]

@@ -1,0 +1,81 @@
+"""A whole run of `mirror sync`, from taking the lock to the kept report. It always ends with a report.
+
+SIGINT and SIGTERM end it early: nothing partial is published, and what was verified is not fetched again.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import anyio
+
+from mirror.config.load import Settings
+from mirror.config.secrets import SecretResolver
+from mirror.errors import StoreError
+from mirror.run import events
+from mirror.run.report import Exit, Report, ReportBuilder
+from mirror.run.sync import Options, sync
+from mirror.store.store import Store
+
+
+class Interruption:
+    """Whether, and by which signal, a run was asked to end."""
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+
+    @property
+    def exit_code(self) -> Exit:
+        """The exit code that tells the signal."""
+        return Exit.TERMINATED if self.signal is signal.SIGTERM else Exit.INTERRUPTED
+
+
+@asynccontextmanager
+async def interruptible() -> AsyncIterator[Interruption]:
+    """Cancel the block at the first SIGINT or SIGTERM; afterwards the value tells which one it was."""
+    interruption = Interruption()
+    async with anyio.create_task_group() as tasks:
+
+        async def listen() -> None:
+            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+                async for number in signals:
+                    interruption.signal = number
+                    tasks.cancel_scope.cancel()
+                    return
+
+        tasks.start_soon(listen)
+        yield interruption
+        tasks.cancel_scope.cancel()
+
+
+async def night(settings: Settings, options: Options, observer: events.Emit) -> Report:
+    """Run once; `observer` sees every event. Raises `Busy` or `StoreError` when the run could not begin."""
+    began, now = time.monotonic(), datetime.now(UTC)
+    run = f"{now:%Y%m%dT%H%M%S.%fZ}-{os.getpid()}"
+    names = tuple(index.name for index in options.chosen(settings))
+    builder = ReportBuilder(run, f"{now:%Y-%m-%dT%H:%M:%SZ}", names, dry_run=options.dry_run)
+
+    def emit(event: events.Event) -> None:
+        builder.note(event)
+        observer(event)
+
+    store = Store(settings.root, run)
+    with store.writing():
+        exit_code: Exit | None = None
+        error: str | None = None
+        try:
+            async with interruptible() as interruption:
+                await sync(settings, options, SecretResolver(settings).credential, store, emit)
+            if interruption.signal is not None:
+                exit_code, error = interruption.exit_code, f"interrupted by {interruption.signal.name}; run it again"
+        except StoreError as failure:
+            exit_code, error = Exit.FAILED, str(failure)
+        report = builder.finish(time.monotonic() - began, exit_code, error)
+        if not options.dry_run:
+            store.write_report(report.encode())
+    return report

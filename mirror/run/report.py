@@ -1,0 +1,240 @@
+"""What a run did, as data: the JSON report, its schema, and the exit code that follows from it.
+
+The report is built from events alone. The schema is generated from these types and committed as
+`configs/report.schema.json`; a field never changes its meaning within one `schema` number.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Annotated, Any, Literal, assert_never
+
+import msgspec
+from msgspec import Meta
+
+from mirror import __version__
+from mirror.errors import Reason
+from mirror.model.files import Refusal
+from mirror.model.names import IndexName, ProjectName, TreeName
+from mirror.model.secret import scrub
+from mirror.run import events
+
+SCHEMA = 1
+_WAITS_FOR_A_PERSON = {
+    Reason.SHRUNK,
+    Reason.FORWARDED,
+    Reason.REJECTED,
+    Reason.NO_CREDENTIALS,
+    Reason.CONFIGURATION,
+    Reason.VERSION,
+}
+Count = Annotated[int, Meta(ge=0)]
+
+
+class Exit(IntEnum):
+    """The exit codes of the command."""
+
+    COMPLETE = 0
+    FAILED = 1
+    USAGE = 2
+    INCOMPLETE = 3
+    BUSY = 75
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+class TroubleReport(msgspec.Struct, kw_only=True):
+    """One page or file that did not come to its end; what was published of it before stays."""
+
+    project: ProjectName | None
+    file: str | None
+    reason: Reason
+    what: str
+
+
+class IndexReport(msgspec.Struct, kw_only=True, rename="kebab"):
+    """One index's night."""
+
+    name: IndexName
+    state: Annotated[
+        Literal["complete", "incomplete", "held", "failed"],
+        Meta(
+            description="complete: everything it offers was taken; incomplete: some pages or files were not; "
+            "held: nothing of it changes until a person acts; failed: nothing of it changes, tomorrow may be better"
+        ),
+    ] = "complete"
+    reason: Reason | None = None
+    what: str | None = None
+    projects: Count = 0
+    pages_fetched: Annotated[int, Meta(ge=0, description="project lists and pages that came with a body")] = 0
+    pages_unchanged: Annotated[int, Meta(ge=0, description="pages that the index confirmed unchanged (304)")] = 0
+    files: Annotated[int, Meta(ge=0, description="files published of it after this run")] = 0
+    files_fetched: Count = 0
+    files_recalled: Annotated[int, Meta(ge=0, description="files that an interrupted run had fetched already")] = 0
+    files_kept: Annotated[int, Meta(ge=0, description="files that were published before and stay")] = 0
+    files_withdrawn: Count = 0
+    files_weak: Annotated[int, Meta(ge=0, description="files taken now that no digest of the index vouches for")] = 0
+    to_fetch: Annotated[int, Meta(ge=0, description="files that the plan wanted; what a dry run reports")] = 0
+    to_fetch_bytes: Annotated[int, Meta(ge=0, description="their size, as far as the index announces it")] = 0
+    foreign_links: Annotated[int, Meta(ge=0, description="wanted links to other origins, fetched anonymously")] = 0
+    bytes: Annotated[int, Meta(ge=0, description="bytes of files received, with those of failed tries")] = 0
+    requests: Count = 0
+    retries: Count = 0
+    seconds: Annotated[float, Meta(ge=0)] = 0.0
+    refused: list[Refusal] = []
+    troubles: list[TroubleReport] = []
+    warnings: list[str] = []
+    withdrawn: Annotated[list[str], Meta(description="file names, sorted")] = []
+
+
+class CollisionReport(msgspec.Struct, kw_only=True):
+    """A project that several indexes of a merged tree have; `owner` is the one that the tree shows."""
+
+    tree: TreeName
+    project: ProjectName
+    owner: IndexName
+    hidden: list[IndexName]
+
+
+class BlockedReport(msgspec.Struct, kw_only=True):
+    """A merged tree that shows nothing new, and the indexes that never answered."""
+
+    tree: TreeName
+    unknown: list[IndexName]
+
+
+class Report(msgspec.Struct, kw_only=True, rename="kebab"):
+    """One run of `mirror sync`."""
+
+    schema: int = SCHEMA
+    version: str = __version__
+    run: str
+    started: Annotated[str, Meta(description="RFC 3339, UTC")]
+    seconds: float = 0.0
+    dry_run: bool = False
+    exit_code: int = Exit.FAILED
+    error: Annotated[str | None, Meta(description="why the run as a whole failed, if it did")] = None
+    generation: Annotated[int | None, Meta(description="the generation that is served now")] = None
+    published: Annotated[bool, Meta(description="whether this run made it")] = False
+    indexes: list[IndexReport] = []
+    collisions: list[CollisionReport] = []
+    blocked_trees: list[BlockedReport] = []
+    dropped_indexes: Annotated[list[IndexName], Meta(description="no longer configured, no longer published")] = []
+
+    def encode(self) -> bytes:
+        """The report as JSON, without any secret."""
+        return scrub(msgspec.json.format(msgspec.json.encode(self), indent=2).decode()).encode() + b"\n"
+
+
+def json_schema() -> bytes:
+    """The JSON Schema of the report."""
+    return msgspec.json.format(msgspec.json.encode(msgspec.json.schema(Report)), indent=2) + b"\n"
+
+
+class ReportBuilder:
+    """Counts events into a `Report`."""
+
+    def __init__(self, run: str, started: str, indexes: tuple[IndexName, ...], *, dry_run: bool) -> None:
+        self._indexes = {name: IndexReport(name=name) for name in indexes}
+        reports = list(self._indexes.values())
+        self.report = Report(run=run, started=started, dry_run=dry_run, indexes=reports)
+
+    def note(self, event: events.Event) -> None:
+        """Count one event."""
+        report = self.report
+        match event:
+            case events.Collided(collision=c):
+                collision = CollisionReport(tree=c.tree, project=c.project, owner=c.owner, hidden=list(c.hidden))
+                report.collisions.append(collision)
+            case events.TreeBlocked(merged=merged):
+                report.blocked_trees.append(BlockedReport(tree=merged.tree.name, unknown=list(merged.unknown)))
+            case events.IndexDropped(index=name):
+                report.dropped_indexes.append(name)
+            case events.Published(generation=generation, new=new):
+                report.generation, report.published = generation, new
+            case events.Refused(refusal=refusal):
+                _note_refusal(self._indexes[refusal.index], refusal)
+            case events.FileHeld(receipt=receipt):
+                _note_file(self._indexes[receipt.index], event)
+            case _:
+                _note_index(self._indexes[event.index], event)
+
+    def finish(self, seconds: float, exit_code: int | None = None, error: str | None = None) -> Report:
+        """The finished report; without `exit_code`, the one that the indexes' states ask for."""
+        self.report.seconds = round(seconds, 3)
+        self.report.exit_code = _exit_code(self.report) if exit_code is None else exit_code
+        self.report.error = error
+        return self.report
+
+
+def _note_refusal(index: IndexReport, refusal: Refusal) -> None:
+    index.refused.append(refusal)
+    _incomplete(index)
+
+
+def _note_file(index: IndexReport, event: events.FileHeld) -> None:
+    index.files_fetched += event.fetched
+    index.files_recalled += not event.fetched
+    index.files_weak += event.receipt.weak
+
+
+def _note_index(
+    index: IndexReport,
+    event: events.IndexListed
+    | events.PageAnswered
+    | events.PagePlanned
+    | events.BytesReceived
+    | events.Trouble
+    | events.Warned
+    | events.IndexStopped
+    | events.IndexSettled,
+) -> None:
+    match event:
+        case events.IndexListed():
+            index.projects = event.projects
+        case events.PageAnswered():
+            index.pages_unchanged += event.unchanged
+            index.pages_fetched += not event.unchanged
+            index.files_kept += event.kept if event.unchanged else 0
+        case events.PagePlanned():
+            index.files_kept += event.kept
+            index.to_fetch += len(event.fetch)
+            index.to_fetch_bytes += sum(link.size or 0 for link in event.fetch)
+            index.foreign_links += event.foreign
+        case events.BytesReceived():
+            index.bytes += event.size
+        case events.Trouble():
+            trouble = TroubleReport(project=event.project, file=event.file, reason=event.reason, what=event.what)
+            index.troubles.append(trouble)
+            _incomplete(index)
+        case events.Warned():
+            index.warnings.append(event.what)
+        case events.IndexStopped():
+            index.state = "held" if event.reason in _WAITS_FOR_A_PERSON else "failed"
+            index.reason, index.what = event.reason, event.what
+        case events.IndexSettled():
+            index.files, index.files_withdrawn = event.files, len(event.withdrawn)
+            index.withdrawn = sorted(receipt.filename for receipt in event.withdrawn)
+            index.requests, index.retries = event.requests, event.retries
+            index.seconds = round(event.seconds, 3)
+        case _:
+            assert_never(event)
+
+
+def _incomplete(index: IndexReport) -> None:
+    if index.state == "complete":
+        index.state = "incomplete"
+
+
+def _exit_code(report: Report) -> Exit:
+    states = [index.state for index in report.indexes]
+    if states and all(state in ("held", "failed") for state in states) and not report.published:
+        return Exit.FAILED
+    if any(state != "complete" for state in states) or report.blocked_trees:
+        return Exit.INCOMPLETE
+    return Exit.COMPLETE
+
+
+def decode(content: bytes) -> Any:
+    """A report that was kept, as plain values: it may be of another version."""
+    return msgspec.json.decode(content)

@@ -1,0 +1,122 @@
+"""`mirror sync`: every index side by side, then one generation from all of them.
+
+An index that fails leaves what is published of it as it is; only a failing disk stops the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import anyio
+import msgspec
+
+from mirror.config.load import Settings
+from mirror.errors import Failure, MirrorError
+from mirror.model.holding import Holdings
+from mirror.model.index import Index, Tree
+from mirror.model.names import IndexName, TreeName
+from mirror.net.authenticator import Resolve
+from mirror.net.session import Session, Sessions, open_session
+from mirror.plan.merge import MergedTree, merge
+from mirror.run import events
+from mirror.run.commit import Committer, committing
+from mirror.run.index import IndexRun
+from mirror.store.manifest import State
+from mirror.store.store import Store
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """How one run differs from the configuration."""
+
+    only: frozenset[IndexName] | None = None
+    accept_shrink: frozenset[IndexName] = frozenset()
+    dry_run: bool = False
+
+    def chosen(self, settings: Settings) -> tuple[Index, ...]:
+        """The indexes that this run looks at."""
+        return tuple(index for index in settings.indexes if self.only is None or index.name in self.only)
+
+
+async def sync(settings: Settings, options: Options, resolve: Resolve, store: Store, emit: events.Emit) -> None:
+    """Mirror the chosen indexes and publish. The caller holds the store's lock. Raises `StoreError`."""
+    before = store.current()
+    held: Holdings = before.holdings if before is not None else {}
+    configured = {index.name for index in settings.indexes}
+    for name in sorted(set(held) - configured):
+        emit(events.IndexDropped(index=name))
+    after = {name: holding for name, holding in held.items() if name in configured}
+    everything = anyio.CapacityLimiter(settings.concurrency)
+    opened: dict[IndexName, Session] = {}
+    sessions = Sessions(opened)
+
+    async def night(index: Index, committer: Committer) -> None:
+        try:
+            async with open_session(index, resolve, everything) as session:
+                opened[index.name] = session
+                run = IndexRun(
+                    session,
+                    sessions,
+                    store.admission,
+                    committer,
+                    store.cache,
+                    held.get(index.name, {}),
+                    emit,
+                    accept_shrink=index.name in options.accept_shrink,
+                    dry=options.dry_run,
+                )
+                settlement = await run.run()
+        except Failure as failure:
+            emit(events.IndexStopped(index=index.name, reason=failure.reason, what=failure.what))
+        else:
+            if settlement is not None:
+                after[index.name] = settlement.holding
+
+    with first_error():
+        async with committing(store.admission) as committer, anyio.create_task_group() as tasks:
+            for index in options.chosen(settings):
+                tasks.start_soon(night, index, committer)
+    if not options.dry_run:
+        await _publish(settings, store, after, before, emit)
+
+
+@contextmanager
+def first_error() -> Iterator[None]:
+    """Unwrap the one `MirrorError` that ended a task group, however deep; other exceptions stay grouped."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        ours, others = group.split(MirrorError)
+        if ours is None or others is not None:
+            raise
+        error: BaseException = ours
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        raise error from error.__cause__
+
+
+async def _publish(settings: Settings, store: Store, after: Holdings, before: State | None, emit: events.Emit) -> None:
+    old_trees = {tree.name: tree for tree in before.header.trees} if before is not None else {}
+    merged = _trees(settings.trees, old_trees, after, emit)
+    number = await store.publish(merged, after, before) if merged else None
+    store.cache.save()
+    served = number if number is not None else (before.number if before is not None else None)
+    emit(events.Published(generation=served, new=number is not None))
+
+
+def _trees(
+    trees: Sequence[Tree], old: Mapping[TreeName, Tree], holdings: Holdings, emit: events.Emit
+) -> list[MergedTree]:
+    """What every tree shows. A blocked one shows what its last definition allows, or is left out."""
+    shown: list[MergedTree] = []
+    for tree in trees:
+        merged = merge(tree, holdings)
+        if merged.unknown:
+            if len(tree.indexes) > 1:
+                emit(events.TreeBlocked(merged=merged))
+            if tree.name not in old or (merged := merge(old[tree.name], holdings)).unknown:
+                continue
+        for collision in merged.collisions:
+            emit(events.Collided(collision=collision))
+        shown.append(merged)
+    return shown

@@ -1,0 +1,192 @@
+"""How bytes become a `Receipt`: staged, verified, made durable, then linked where they are served from.
+
+Nothing enters the store or `packages` before its size and every digest that its index announced were
+checked and a flush has returned; nothing that is there is ever overwritten. This module makes all
+receipts of new files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from mirror.errors import Failure, Reason
+from mirror.model.files import FileLink, Receipt
+from mirror.model.names import Digest
+from mirror.store import wheel
+from mirror.store.disk import create, flush, make_directories, off_loop, write_all, write_new
+from mirror.store.layout import Layout
+
+_BATCH = 1 << 20  # bytes hashed and written in one hop to a thread
+
+
+class Staged(msgspec.Struct, kw_only=True):
+    """A verified file that waits for its batch. `path` is None when its blob is in place already."""
+
+    link: FileLink
+    sha256: str
+    size: int
+    path: Path | None
+    metadata: bytes | None = None
+    metadata_from: Literal["index", "wheel"] | None = None
+
+    def describe(self, metadata: bytes) -> None:
+        """Add the core metadata that the index itself offers."""
+        self.metadata, self.metadata_from = metadata, "index"
+
+
+class Admission:
+    """Takes the files of one run into the store below `layout`."""
+
+    def __init__(self, layout: Layout, run: str) -> None:
+        self._layout = layout
+        self._directory = layout.run(run)
+        self._numbers = itertools.count()
+
+    def open(self) -> None:
+        """Make the run's temporary directory."""
+        self._directory.mkdir(parents=True)
+
+    async def receive(self, link: FileLink, announced: int | None, chunks: AsyncIterator[bytes]) -> Staged:
+        """Write and hash `chunks`, then check them. Raises `Failure` when they are not what `link` announces."""
+        path = self._next()
+        hashes = {name: hashlib.new(name) for name in {"sha256", *(digest.algorithm for digest in link.digests)}}
+        descriptor = await off_loop(create, path)
+        try:
+            size = 0
+            pending: list[bytes] = []
+            waiting = 0
+            async for chunk in chunks:
+                pending.append(chunk)
+                waiting += len(chunk)
+                if waiting >= _BATCH:
+                    await off_loop(_absorb, descriptor, hashes, b"".join(pending))
+                    size, waiting = size + waiting, 0
+                    pending.clear()
+            await off_loop(_absorb, descriptor, hashes, b"".join(pending))
+            found = {name: value.hexdigest() for name, value in hashes.items()}
+            _check(link, announced, size + waiting, found)
+            return await off_loop(_finish, link, path, size + waiting, found["sha256"])
+        except BaseException:
+            await off_loop(_discard, path)
+            raise
+        finally:
+            os.close(descriptor)
+
+    async def recall(self, link: FileLink) -> Staged | None:
+        """The file behind `link` if an earlier run verified it for the same index and could not publish it."""
+        return await off_loop(self._recall, link)
+
+    async def commit(self, batch: Sequence[Staged]) -> list[Receipt]:
+        """Make `batch` durable and give its receipts. Raises `StoreError`; the batch is lost then, nothing else."""
+        return await off_loop(self._commit, batch)
+
+    def _next(self) -> Path:
+        return self._directory / f"{next(self._numbers):08}"
+
+    def _recall(self, link: FileLink) -> Staged | None:
+        sha256 = next((digest.hex for digest in link.digests if digest.algorithm == "sha256"), None)
+        if sha256 is None:
+            return None
+        receipt = _receipt(Staged(link=link, sha256=sha256, size=0, path=None))
+        try:
+            size = self._layout.package(receipt).stat().st_size
+        except FileNotFoundError:
+            return None
+        if link.size is not None and link.size != size:
+            return None
+        staged = Staged(link=link, sha256=sha256, size=size, path=None)
+        with suppress(FileNotFoundError):
+            staged.metadata = self._layout.metadata(receipt).read_bytes()
+            staged.metadata_from = "index" if link.core_metadata else "wheel"
+        if staged.metadata is not None and not metadata_matches(link, staged.metadata):
+            staged.metadata, staged.metadata_from = None, None
+        return staged
+
+    def _commit(self, batch: Sequence[Staged]) -> list[Receipt]:
+        root, touched = self._layout.root, {self._directory}
+        receipts = [_receipt(staged) for staged in batch]
+        described: dict[int, Path] = {}
+        for position, staged in enumerate(batch):
+            if staged.metadata is not None:
+                described[position] = self._next()
+                write_new(described[position], staged.metadata, 0o444)
+        flush(root, [*(staged.path for staged in batch if staged.path is not None), *described.values()])
+        for position, (staged, receipt) in enumerate(zip(batch, receipts, strict=True)):
+            package = self._layout.package(receipt)
+            make_directories(package.parent, touched)
+            if staged.path is not None:
+                self._place(staged.path, receipt.sha256, package, touched)
+            if position in described and receipt.metadata_sha256 is not None:
+                self._place(described[position], receipt.metadata_sha256, self._layout.metadata(receipt), touched)
+        flush(root, touched)
+        return receipts
+
+    def _place(self, staged: Path, sha256: str, served: Path, touched: set[Path]) -> None:
+        """Move a durable staged file to its blob and to where it is served from, replacing nothing."""
+        blob = self._layout.blob(sha256)
+        make_directories(blob.parent, touched)
+        with suppress(FileExistsError):
+            os.link(staged, blob)
+        with suppress(FileExistsError):
+            os.link(blob, served)
+        staged.unlink()
+
+
+def metadata_matches(link: FileLink, metadata: bytes) -> bool:
+    """Whether `metadata` is what the index announced for `link`; without a digest anything is (PEP 658)."""
+    announced = link.core_metadata
+    return not isinstance(announced, Digest) or hashlib.new(announced.algorithm, metadata).hexdigest() == announced.hex
+
+
+def _receipt(staged: Staged) -> Receipt:
+    link, metadata = staged.link, staged.metadata
+    return Receipt(
+        index=link.source.index,
+        project=link.source.project,
+        filename=link.filename,
+        sha256=staged.sha256,
+        size=staged.size,
+        digests=link.digests,
+        metadata_sha256=None if metadata is None else hashlib.sha256(metadata).hexdigest(),
+        metadata_from=staged.metadata_from,
+    ).refreshed(link)
+
+
+def _absorb(descriptor: int, hashes: dict[str, hashlib._Hash], data: bytes) -> None:
+    for value in hashes.values():
+        value.update(data)
+    write_all(descriptor, data)
+
+
+def _check(link: FileLink, announced: int | None, size: int, found: dict[str, str]) -> None:
+    for expected, who in ((announced, "the server"), (link.size, "the page")):
+        if expected is not None and size != expected:
+            what = f"{size} bytes came, {who} announced {expected}"
+            raise Failure(Reason.SIZE, what, retryable=True)
+    for digest in link.digests:
+        if found[digest.algorithm] != digest.hex:
+            what = f"the {digest.algorithm} of what came is {found[digest.algorithm]}, announced was {digest.hex}"
+            raise Failure(Reason.DIGEST, what, retryable=True)
+
+
+def _finish(link: FileLink, path: Path, size: int, sha256: str) -> Staged:
+    if not link.digests and not wheel.plausible(path, link.filename):
+        raise Failure(Reason.CONTENT, "what came is no archive of the kind that its name says, perhaps a login page")
+    path.chmod(0o444)
+    staged = Staged(link=link, sha256=sha256, size=size, path=path)
+    if not link.core_metadata:
+        staged.metadata = wheel.core_metadata(path, link.filename)
+        staged.metadata_from = None if staged.metadata is None else "wheel"
+    return staged
+
+
+def _discard(path: Path) -> None:
+    path.unlink(missing_ok=True)

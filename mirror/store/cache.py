@@ -1,0 +1,85 @@
+"""The cache of validators: it saves requests, and losing it loses nothing.
+
+A saved validator is only used while the store still holds exactly what the page led to, so a rollback,
+a repair or a changed configuration can never hide behind a 304. Keys are digests: no URL is written.
+Content is not keyed by the secret itself, so a token that changes every night costs no fresh crawl.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+
+from mirror.model.files import Validators
+from mirror.model.index import Index
+from mirror.model.urls import Url
+
+_SCHEMA = "CREATE TABLE IF NOT EXISTS page (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
+
+
+class Saved(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """What a page answered, and the fingerprint of what we then held because of it."""
+
+    validators: Validators
+    fingerprint: str
+
+
+class Cache:
+    """Validators by page, read at the start of a run and written at its end."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._saved: dict[str, Saved] = {}
+        self._changed: dict[str, Saved | None] = {}
+
+    def open(self) -> None:
+        """Read the cache; one that cannot be read is removed and begun anew."""
+        try:
+            self._saved = self._read()
+        except (sqlite3.DatabaseError, msgspec.MsgspecError):
+            self._path.unlink()
+            self._saved = {}
+
+    def validators(self, key: str, fingerprint: str | None) -> Validators:
+        """The validators for `key`, if what they led to is what is held now; else none."""
+        saved = self._saved.get(key)
+        return saved.validators if saved is not None and saved.fingerprint == fingerprint else Validators()
+
+    def put(self, key: str, saved: Saved | None) -> None:
+        """Remember `saved` for `key`, or forget it."""
+        self._changed[key] = saved
+
+    def save(self) -> None:
+        """Write what changed. A cache that cannot be written is given up, silently: nothing depends on it."""
+        changed = {key: saved for key, saved in self._changed.items() if self._saved.get(key) != saved}
+        if not changed:
+            return
+        encode = msgspec.msgpack.Encoder().encode
+        try:
+            with closing(sqlite3.connect(self._path)) as database, database:
+                database.execute(_SCHEMA)
+                gone = [(key,) for key, saved in changed.items() if saved is None]
+                database.executemany("DELETE FROM page WHERE key = ?", gone)
+                kept = [(key, encode(saved)) for key, saved in changed.items() if saved is not None]
+                database.executemany("INSERT OR REPLACE INTO page VALUES (?, ?)", kept)
+        except sqlite3.DatabaseError:
+            self._path.unlink(missing_ok=True)
+
+    def _read(self) -> dict[str, Saved]:
+        if not self._path.exists():
+            return {}
+        decoder = msgspec.msgpack.Decoder(Saved)
+        with closing(sqlite3.connect(self._path)) as database:
+            database.execute(_SCHEMA)
+            return {key: decoder.decode(value) for key, value in database.execute("SELECT key, value FROM page")}
+
+
+def page_key(index: Index, authentication: str, url: Url, accept: str) -> str:
+    """The key of one page, as one index with one way of authentication and one selection sees it."""
+    parts = (index.name, authentication, url.text, accept, str(index.legacy_filenames), str(index.upgrade_http))
+    text = "\0".join((*parts, *(index.projects or ("*",))))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,118 @@
+"""Durable file operations, and the threads they run on.
+
+`flush` returns only when everything written before it would survive a power cut: one `syncfs` where the
+kernel reports write errors through it (Linux 5.8), an fsync of every path otherwise. A flush that failed
+is never tried again, because the kernel then calls the lost pages clean. Awaited operations are shielded:
+a cancelled thread would go on writing behind our back.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import re
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import aiofiles.os
+import anyio
+
+from mirror.errors import StoreError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_POOL = ThreadPoolExecutor(max_workers=2, thread_name_prefix="mirror-disk")
+
+
+async def off_loop(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a blocking store function on the store's two threads, to its end whatever happens here.
+
+    Raises `StoreError` for what the disk refuses.
+    """
+    with anyio.CancelScope(shield=True), refusals():
+        result: T = await aiofiles.os.wrap(partial(function, *args, **kwargs))(executor=_POOL)
+    return result
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Turn what the disk refuses into a `StoreError` that says so in a sentence."""
+    try:
+        yield
+    except OSError as error:
+        where = f" at {error.filename}" if error.filename else ""
+        raise StoreError(f"the disk refuses{where}: {error.strerror or type(error).__name__}") from error
+
+
+def flush(root: Path, paths: Iterable[Path]) -> None:
+    """Make `paths` (files and directories on the file system of `root`) durable. Raises OSError."""
+    if _SYNCFS is None:
+        for path in paths:
+            _with_descriptor(path, os.fsync)
+    else:
+        _with_descriptor(root, _SYNCFS)
+
+
+def create(path: Path) -> int:
+    """A descriptor for a new private file at `path`; whatever is there already is an error."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of `data`; one write may take less."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def write_new(path: Path, data: bytes, mode: int) -> None:
+    """A new file with this content and mode."""
+    descriptor = create(path)
+    try:
+        write_all(descriptor, data)
+        os.fchmod(descriptor, mode)
+    finally:
+        os.close(descriptor)
+
+
+def make_directories(path: Path, made: set[Path]) -> None:
+    """Make `path` and its missing parents; every directory whose entries changed is added to `made`."""
+    if path.is_dir():
+        made.add(path)
+        return
+    make_directories(path.parent, made)
+    path.mkdir(mode=0o755, exist_ok=True)
+    made.add(path)
+
+
+def _with_descriptor(path: Path, operation: Callable[[int], None]) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        operation(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _find_syncfs() -> Callable[[int], None] | None:
+    version = re.match(r"(\d+)\.(\d+)", platform.release())
+    if platform.system() != "Linux" or version is None or (int(version[1]), int(version[2])) < (5, 8):
+        return None
+    function = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    if function is None:
+        return None
+
+    def syncfs(descriptor: int) -> None:
+        if function(descriptor) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+
+    return syncfs
+
+
+_SYNCFS = _find_syncfs()

@@ -1,0 +1,103 @@
+"""Every path of a mirror's root is computed here and nowhere else.
+
+```
+<root>/lock                              one writer
+       store/sha256/ab/cd/<hex>          blobs, 0444, written once
+       public/packages/<index>/ab/cd/<sha256>/<file>[.metadata]   hard links to blobs; a path never changes
+       public/current -> ../gen/000042   the switch
+       gen/000042/<tree>/simple/...      pages; gen/000042/<tree>/packages -> public/packages
+       gen/000042/manifest.jsonl         the truth
+       state/cache.sqlite, state/reports/<run>.json
+       tmp/<run>/
+```
+
+Path components come only from checked names and digests, so no path leaves the root (I12).
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from mirror.model.files import Receipt
+from mirror.model.names import ProjectName, TreeName
+
+_GENERATION = re.compile(r"\d{6,}")
+
+
+class Layout:
+    """The paths below `root`, an absolute directory."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.lock = root / "lock"
+        self.tmp = root / "tmp"
+        self.blobs = root / "store" / "sha256"
+        self.public = root / "public"
+        self.packages = self.public / "packages"
+        self.current = self.public / "current"
+        self.generations = root / "gen"
+        self.state = root / "state"
+        self.cache = self.state / "cache.sqlite"
+        self.reports = self.state / "reports"
+
+    @property
+    def directories(self) -> tuple[Path, ...]:
+        """The directories that every root has."""
+        return (self.tmp, self.blobs, self.packages, self.generations, self.reports)
+
+    def run(self, run: str) -> Path:
+        """The temporary directory of one run."""
+        return self.tmp / run
+
+    def blob(self, sha256: str) -> Path:
+        """The blob with this digest (hexadecimal)."""
+        return self.blobs / sha256[:2] / sha256[2:4] / sha256
+
+    def package(self, receipt: Receipt) -> Path:
+        """Where a file is served from."""
+        return self.packages / receipt.location
+
+    def metadata(self, receipt: Receipt) -> Path:
+        """Where a file's core metadata is served from (PEP 658)."""
+        package = self.package(receipt)
+        return package.with_name(f"{package.name}.metadata")
+
+    def report(self, run: str) -> Path:
+        """The report of one run."""
+        return self.reports / f"{run}.json"
+
+    def generation(self, number: int) -> Path:
+        """One complete published state."""
+        return self.generations / f"{number:06}"
+
+    @property
+    def switch_target(self) -> str:
+        """What `current` points to, up to the generation's name."""
+        return "../gen"
+
+    def numbers(self) -> list[int]:
+        """The generations that exist, oldest first."""
+        if not self.generations.is_dir():
+            return []
+        return sorted(int(entry.name) for entry in self.generations.iterdir() if _GENERATION.fullmatch(entry.name))
+
+
+def manifest(generation: Path) -> Path:
+    """The manifest of a generation."""
+    return generation / "manifest.jsonl"
+
+
+def project_list(generation: Path, tree: TreeName) -> Path:
+    """The directory of a tree's project list."""
+    return generation / tree / "simple"
+
+
+def project_page(generation: Path, tree: TreeName, project: ProjectName) -> Path:
+    """The directory of a project's page."""
+    return project_list(generation, tree) / project
+
+
+def packages_link(generation: Path, tree: TreeName) -> tuple[Path, str]:
+    """The link that makes a tree complete for any static server, and its target."""
+    return generation / tree / "packages", "../../../public/packages"

@@ -1,0 +1,84 @@
+"""`manifest.jsonl`: the truth about a generation, one JSON object a line, the same bytes for the same content.
+
+The first line is the header with the trees; then, by index and project, a line for the project and one
+for each of its files. No line says when or in which generation it was written, so two manifests are
+equal exactly when nothing changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from mirror.errors import StoreError
+from mirror.model.files import Project, Receipt
+from mirror.model.holding import HeldProject, Holdings
+from mirror.model.index import Tree
+from mirror.model.names import IndexName, ProjectName
+
+SCHEMA = 1
+RENDERER = 1  # raised when pages come out differently for the same content, so that all are written anew
+
+
+class Header(msgspec.Struct, frozen=True, kw_only=True, tag="generation", tag_field="kind"):
+    """The first line."""
+
+    schema: int = SCHEMA
+    renderer: int = RENDERER
+    trees: tuple[Tree, ...]
+    indexes: tuple[IndexName, ...]
+    """Every index that is known, also one without projects."""
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """A generation as read back."""
+
+    number: int
+    header: Header
+    holdings: Holdings
+
+
+def encode(trees: Iterable[Tree], holdings: Holdings) -> Iterator[bytes]:
+    """The manifest's lines."""
+    encoder = msgspec.json.Encoder(order="deterministic")
+    yield encoder.encode(Header(trees=tuple(trees), indexes=tuple(sorted(holdings)))) + b"\n"
+    for index in sorted(holdings):
+        for _, held in sorted(holdings[index].items()):
+            yield encoder.encode(held.project) + b"\n"
+            for receipt in held.files:
+                yield encoder.encode(receipt) + b"\n"
+
+
+def read(path: Path, number: int) -> State:
+    """The generation `number`, whose manifest is at `path`. Raises `StoreError` when it cannot be read."""
+    decoder: msgspec.json.Decoder[Header | Project | Receipt] = msgspec.json.Decoder(Header | Project | Receipt)
+    header: Header | None = None
+    holdings: dict[IndexName, dict[ProjectName, HeldProject]] = {}
+    project: Project | None = None
+    files: list[Receipt] = []
+
+    def close() -> None:
+        if project is not None:
+            holdings.setdefault(project.index, {})[project.name] = HeldProject(project=project, files=tuple(files))
+            files.clear()
+
+    try:
+        with path.open("rb") as lines:
+            for line in lines:
+                record = decoder.decode(line)
+                if isinstance(record, Receipt):
+                    files.append(record)
+                elif isinstance(record, Project):
+                    close()
+                    project = record
+                else:
+                    header = record
+                    holdings.update({name: {} for name in record.indexes})
+        close()
+    except (OSError, msgspec.MsgspecError) as error:
+        raise StoreError(f"{path} cannot be read: {error}; point public/current to an older generation") from error
+    if header is None or header.schema != SCHEMA:
+        raise StoreError(f"{path} is of a form that this version does not know; use a newer index-mirror")
+    return State(number=number, header=header, holdings=holdings)

@@ -1,0 +1,72 @@
+"""The store of one root: what the run layer sees of the disk, as awaitable operations."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from mirror.model.holding import Holdings
+from mirror.plan.merge import MergedTree
+from mirror.store.admit import Admission
+from mirror.store.cache import Cache
+from mirror.store.disk import off_loop, refusals, write_new
+from mirror.store.generations import Generations
+from mirror.store.layout import Layout
+from mirror.store.lock import locked
+from mirror.store.manifest import State
+
+
+class Store:
+    """One root, for one run named `run`."""
+
+    def __init__(self, root: Path, run: str) -> None:
+        self._layout = Layout(root)
+        self._run = run
+        self.admission = Admission(self._layout, run)
+        self.cache = Cache(self._layout.cache)
+        self._generations = Generations(self._layout)
+
+    @property
+    def served(self) -> Path:
+        """The directory that a web server serves: the current generation."""
+        return self._layout.current
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Be the one writer; what an earlier run left in `tmp` is removed. Raises `Busy` or `StoreError`."""
+        with refusals():
+            self._layout.root.mkdir(parents=True, exist_ok=True)
+        with locked(self._layout.lock):
+            with refusals():
+                shutil.rmtree(self._layout.tmp, ignore_errors=True)
+                for directory in self._layout.directories:
+                    directory.mkdir(parents=True, exist_ok=True)
+                self.admission.open()
+                self.cache.open()
+            try:
+                yield
+            finally:
+                shutil.rmtree(self._layout.run(self._run), ignore_errors=True)
+
+    def current(self) -> State | None:
+        """The published generation, or None before the first. Raises `StoreError`."""
+        return self._generations.current()
+
+    async def publish(self, trees: Sequence[MergedTree], holdings: Holdings, before: State | None) -> int | None:
+        """Publish a new generation, durably, and return its number; None when nothing changed. Raises `StoreError`."""
+        return await off_loop(self._generations.publish, self._run, trees, holdings, before)
+
+    def write_report(self, content: bytes) -> None:
+        """Keep the report of this run. Raises `StoreError`."""
+        with refusals():
+            write_new(self._layout.report(self._run), content, 0o644)
+
+    def last_report(self) -> bytes | None:
+        """The newest kept report, or None."""
+        try:
+            newest = max(self._layout.reports.iterdir(), default=None)
+        except FileNotFoundError:
+            return None
+        return None if newest is None else newest.read_bytes()
