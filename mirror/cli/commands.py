@@ -12,8 +12,9 @@ import anyio
 import msgspec
 
 from mirror.cli.output import say, showing, size_text, summary
-from mirror.config import jsonschema
+
 from mirror.config.load import Settings, find_config, load
+from mirror.config.schema import json_schema as config_schema
 from mirror.errors import ConfigError, Problem, StoreError
 from mirror.model.names import IndexName, index_name
 from mirror.model.secret import scrub
@@ -91,7 +92,7 @@ def _print_last_run(report: dict[str, Any]) -> None:
 
 def schema_command(options: argparse.Namespace) -> int:
     """`mirror schema`."""
-    schema = jsonschema.json_schema() if options.what == "config" else reports.json_schema()
+    schema = config_schema() if options.what == "config" else reports.json_schema()
     sys.stdout.write(schema.decode())
     return reports.Exit.COMPLETE
 

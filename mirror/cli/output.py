@@ -31,7 +31,7 @@ def say(text: str) -> None:
 def showing(*, quiet: bool, verbose: bool) -> Iterator[events.Emit]:
     """An observer for the events of a run."""
     if quiet:
-        yield lambda event: None
+        yield lambda _: None
     elif sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn

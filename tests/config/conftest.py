@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
-from mirror.config.load import Settings, load
+from mirror.config.load import load
 from mirror.errors import ConfigError, Problem
-
-Write = Callable[..., Path]
-Problems = Callable[..., list[Problem]]
-Loaded = Callable[..., Settings]
-
-ONE = """
-root = "mirror"
-[[index]]
-name = "first"
-url = "https://example.com/first/simple"
-"""
+from tests.config.helpers import Loaded, Problems, Write
 
 
 @pytest.fixture

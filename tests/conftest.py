@@ -1,0 +1,30 @@
+"""What every test may use: a world of indexes, a mirror of it, and only asyncio behind anyio."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.site import Site
+from tests.world import World
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """aiofiles runs on asyncio alone."""
+    return "asyncio"
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    """A small internet on the loopback interface."""
+    with World() as world:
+        yield world
+
+
+@pytest.fixture
+def site(tmp_path: Path, world: World) -> Site:
+    """A mirror of the world's indexes, not yet configured."""
+    return Site(tmp_path, world)
