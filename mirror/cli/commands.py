@@ -12,7 +12,6 @@ import anyio
 import msgspec
 
 from mirror.cli.output import say, showing, size_text, summary
-
 from mirror.config.load import Settings, find_config, load
 from mirror.config.schema import json_schema as config_schema
 from mirror.errors import ConfigError, Problem, StoreError

@@ -84,9 +84,6 @@ def _important(event: events.Event) -> str | None:
         case events.TreeBlocked(merged=merged):
             unknown = ", ".join(merged.unknown)
             return f"tree {merged.tree.name} shows nothing new: never had an answer of index {unknown}"
-        case events.Collided(collision=c):
-            hidden = ", ".join(c.hidden)
-            return f"collision: tree {c.tree}, project {c.project}: index {c.owner} owns it, hidden from {hidden}"
         case events.IndexDropped(index=index):
             return f"index {index} is no longer configured: its tree is no longer published"
         case _:
@@ -109,6 +106,9 @@ def _detail(event: events.Event) -> str | None:
             return f"index {index}: page {project or '(list)'} {'unchanged' if unchanged else 'read'}"
         case events.FileHeld(receipt=receipt):
             return f"index {receipt.index}: {receipt.filename} held ({receipt.size} bytes)"
+        case events.Collided(collision=c):
+            hidden = ", ".join(c.hidden)
+            return f"collision: tree {c.tree}, project {c.project}: index {c.owner} owns it, hidden from {hidden}"
         case _:
             return None
 
@@ -148,6 +148,9 @@ class _Bars:
 def summary(report: Report) -> str:
     """The end of a run, in a few lines."""
     lines = [_index_line(index) for index in report.indexes]
+    if report.collisions:
+        count = len(report.collisions)
+        lines.append(f"{count} collisions in merged trees, the first index's project is shown (the report names them)")
     if report.dry_run:
         lines.append("dry run: nothing was changed")
     elif report.published:

@@ -7,7 +7,7 @@ returned for an entry with a problem; the caller raises them all together.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 import msgspec
 
@@ -47,8 +47,9 @@ def url(text: str, name: IndexName, place: Place, report: Report) -> str | None:
     if not urls.has_userinfo(text):
         return text
     userinfo = urlsplit(text.strip()).netloc.rpartition("@")[0]
-    for secret in (userinfo, *userinfo.split(":", 1)):
-        remember(secret.encode())
+    user, _, password = userinfo.partition(":")
+    for secret in (userinfo.encode(), (password or user).encode(), unquote_to_bytes(password or user)):
+        remember(secret)
     variables = f"MIRROR_INDEX_{variable_part(name)}"
     instead = (
         f"remove it, change that password, and set {variables}_USERNAME and {variables}_PASSWORD, or {variables}_TOKEN"

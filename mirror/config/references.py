@@ -40,24 +40,22 @@ async def read(
 
     Raises `SecretUnavailable`.
     """
+    if isinstance(reference, FromEnv):
+        if value := environ.get(reference.variable.encode(), b""):
+            return value
+        raise unavailable(index, reference, "is not set, or empty", "set it to the secret")
+    folder = environ.get(b"CREDENTIALS_DIRECTORY")
     match reference:
         case FromFile(path):
-            folder = environ.get(b"CREDENTIALS_DIRECTORY")
             private = not (folder and path.parent == Path(os.fsdecode(folder)))
             value = await anyio.to_thread.run_sync(_file, index, reference, path, private)
         case FromSystemd(name):
-            folder = environ.get(b"CREDENTIALS_DIRECTORY")
             if not folder:
                 remedy = f"start this program from a unit with LoadCredential={name}"
                 raise unavailable(index, reference, "CREDENTIALS_DIRECTORY is not set", remedy)
             value = await anyio.to_thread.run_sync(_file, index, reference, Path(os.fsdecode(folder), name), False)
-        case FromCommand():
+        case _:
             value = await _command(index, reference, environ, seconds)
-        case FromEnv(variable):
-            value = environ.get(variable.encode(), b"")
-            if not value:
-                raise unavailable(index, reference, "is not set, or empty", "set it to the secret")
-            return value
     value = _without_newline(value)
     if not value:
         raise unavailable(index, reference, "holds nothing", "put the secret there")

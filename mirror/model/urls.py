@@ -130,9 +130,12 @@ def url(text: str) -> Url:
 def _host(host: str) -> str:
     if ":" in host:
         try:
-            return str(ipaddress.IPv6Address(host))
+            address = ipaddress.IPv6Address(host)
         except ValueError as error:
             raise InvalidUrl("the URL's IPv6 address cannot be read") from error
+        if address.scope_id is not None:
+            raise InvalidUrl("an IPv6 address with a zone means nothing in a URL")
+        return str(address)
     host = host.lower()
     if not _HOST.fullmatch(host) or ".." in host:
         raise InvalidUrl("the URL's host is not a plain ASCII host name (write an international name in its xn-- form)")
@@ -163,11 +166,10 @@ def join(base: Url, href: str) -> Url:
     if scheme and not href[scheme.end() :].startswith("//"):
         raise InvalidUrl(f"the link's scheme {scheme[0][:20]!a} is not followed by a host")
     try:
-        return url(urljoin(base.text, href))
+        resolved = urljoin(base.text, href)
     except ValueError as error:
-        if isinstance(error, InvalidUrl):
-            raise
         raise InvalidUrl("the link cannot be resolved") from error
+    return url(resolved)
 
 
 def has_userinfo(text: str) -> bool:

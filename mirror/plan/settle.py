@@ -23,6 +23,8 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     status: Status
     files: tuple[Receipt, ...]
     """Verified files that the page offers and the selection wants."""
+    empty: bool = False
+    """Whether the page offers nothing that is wanted."""
     withdraw: tuple[Receipt, ...] = ()
     """Held files that are no longer offered or wanted."""
     whole: bool = True
@@ -88,7 +90,7 @@ def settle(
         if answer.status.status == "quarantined":
             careful[name] = held_project(project, answer.files)
             quarantined += len(answer.withdraw)
-        elif answer.withdraw and not answer.files and not accept_shrink:
+        elif answer.withdraw and answer.empty and not accept_shrink:
             exact[name] = careful[name]
             emptied.append(name)
             continue

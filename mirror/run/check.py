@@ -9,12 +9,13 @@ import msgspec
 
 from mirror.config.load import Settings
 from mirror.config.secrets import SecretResolver
-from mirror.errors import Failure, Reason
+from mirror.errors import Failure
 from mirror.model.files import Source, Validators
 from mirror.model.index import Index
 from mirror.model.names import IndexName, ProjectName
 from mirror.net.session import Page, Session, open_session
 from mirror.plan.select import Selection
+from mirror.run.pages import MAX_PROJECTS, NO_LIST
 from mirror.run.sync import Options
 from mirror.simple.parse import parse_project_list, parse_project_page
 
@@ -63,13 +64,13 @@ async def _ask(session: Session) -> str:
     try:
         return await session.page(None, Validators(), partial(_read_list, session.index)) or ""
     except Failure as failure:
-        if failure.reason not in (Reason.NOT_FOUND, Reason.FORBIDDEN, Reason.STATUS) or not names:
+        if failure.reason not in NO_LIST or not names:
             raise
     return await session.page(names[0], Validators(), partial(_read_page, session.index, names[0])) or ""
 
 
 def _read_list(index: Index, page: Page) -> str:
-    found = parse_project_list(page.body, page.content_type, index.name, max_projects=2_000_000)
+    found = parse_project_list(page.body, page.content_type, index.name, max_projects=MAX_PROJECTS)
     wanted = len(Selection(index.projects).projects(found.projects))
     return f"lists {len(found.projects)} projects, {wanted} of them wanted, as {page.content_type}"
 

@@ -21,7 +21,9 @@ from mirror.net.session import Session, Sessions, open_session
 from mirror.plan.merge import MergedTree, merge
 from mirror.run import events
 from mirror.run.commit import Committer, committing
+from mirror.run.files import FileFetcher
 from mirror.run.index import IndexRun
+from mirror.run.pages import PageReader
 from mirror.store.manifest import State
 from mirror.store.store import Store
 
@@ -54,15 +56,16 @@ async def sync(settings: Settings, options: Options, resolve: Resolve, store: St
         try:
             async with open_session(index, resolve, everything) as session:
                 opened[index.name] = session
+                holding = held.get(index.name, {})
+                accept = index.name in options.accept_shrink
                 run = IndexRun(
                     session,
-                    sessions,
-                    store.admission,
+                    PageReader(session, store.cache, holding, emit, accept_shrink=accept),
+                    FileFetcher(sessions, store.admission, emit),
                     committer,
-                    store.cache,
-                    held.get(index.name, {}),
+                    holding,
                     emit,
-                    accept_shrink=index.name in options.accept_shrink,
+                    accept_shrink=accept,
                     dry=options.dry_run,
                 )
                 settlement = await run.run()

@@ -13,11 +13,6 @@ from tests.config.helpers import Loaded, Problems, Write
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 def write(tmp_path: Path) -> Write:
     """Writes a file below the test's folder."""
 

@@ -206,8 +206,8 @@ def test_all_at_once(problems: Problems) -> None:
         "defaults.tries",
         "defaults.max-page-size",
         "index.first.stall-floor",
-        "index.first.projects[2]",
         "index.first.token",
+        "index.first.projects[2]",
         "index.first.url",
         "index[2]",
         "index[2]",
@@ -221,8 +221,10 @@ def test_all_at_once(problems: Problems) -> None:
 
 def test_secret_in_the_wrong_place_is_scrubbed(problems: Problems) -> None:
     """A secret that somebody wrote into the file is kept out of every later message."""
-    problems(one("password = 'in-the-file-1'", "https://in-the-url-2:in-the-url-3@example.com"))
-    assert scrub("in-the-file-1 in-the-url-2 in-the-url-3") == "*** *** ***"
+    problems(one("password = 'in-the-file-1'", "https://somebody:in-the-url%2D2@example.com"))
+    problems(one(url="https://in-the-url-3@example.com"))
+    assert scrub("in-the-file-1 in-the-url%2D2 in-the-url-2 in-the-url-3") == "*** *** *** ***"
+    assert scrub("somebody") == "somebody"
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def parsed(
 
 def one(body: bytes, content_type: str | None = JSON, **options: bool) -> FileLink:
     """The only link of the page `body`, which refuses nothing."""
-    page = parsed(body, content_type, **options)
+    page = parse_project_page(body, content_type, SOURCE, max_files=100, **options)
     assert page.refused == ()
     (link,) = page.links
     return link
@@ -53,10 +53,15 @@ def one(body: bytes, content_type: str | None = JSON, **options: bool) -> FileLi
 
 def rule(body: bytes, content_type: str | None = JSON, **options: bool) -> str:
     """The rule by which the only entry of the page `body` is refused."""
-    page = parsed(body, content_type, **options)
+    page = parse_project_page(body, content_type, SOURCE, max_files=100, **options)
     assert page.links == ()
     (refused,) = page.refused
     return refused.rule
+
+
+def anchor(href: str = SDIST, attributes: str = "", text: str = "") -> bytes:
+    """An HTML page with one anchor."""
+    return html_page(f'<a href="{href}" {attributes}>{text or href}</a>')
 
 
 def listed(body: bytes, content_type: str | None = JSON, max_projects: int = 100) -> ProjectList:

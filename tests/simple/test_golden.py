@@ -29,6 +29,7 @@ MD5 = Digest("md5", "0123456789abcdef0123456789abcdef")
 METADATA_OF_WHEEL = Digest("sha256", "5cebe19af7d929d6fab9886b24333fb2a01c50e8f4af0e6a6f941ab56b81c112")
 METADATA_OF_LOCAL = Digest("sha256", "77c647a7195dd8cdfc467fdfaa2ac88c708e450ddf95f6ed450c1f4c2c1cb7ac")
 GITLAB = "https://gitlab.example.com/api/v4/projects/2177/packages/pypi"
+AZURE = "https://pkgs.example.com/acme/_packaging/6a1f0b52-6f7e-4a39-9d0c-1f6a4c1c2b11/pypi/download"
 IRON = "https://iron.example/files/acme-widgets"
 
 Expected = tuple[str, str, dict[str, Any]]
@@ -117,8 +118,7 @@ CASES: list[tuple[str, str, str, list[Expected]]] = [
         [
             (
                 WHEEL,
-                "https://pkgs.example.com/acme/_packaging/6a1f0b52-6f7e-4a39-9d0c-1f6a4c1c2b11"
-                f"/pypi/download/acme-widgets/1/{WHEEL}",
+                f"{AZURE}/acme-widgets/1/{WHEEL}",
                 {"requires_python": ">=3.8"},
             )
         ],

@@ -107,9 +107,18 @@ def write_tree(directory: Path, artifacts: Mapping[str, Sequence[Artifact]]) -> 
 
 @contextlib.contextmanager
 def nginx(
-    directory: Path, trees: Sequence[Tree] = (), *, tls: bool = False, http2: bool = False, extra: str = ""
+    directory: Path,
+    trees: Sequence[Tree] = (),
+    *,
+    tls: bool = False,
+    http2: bool = False,
+    autoindex: bool = False,
+    extra: str = "",
 ) -> Iterator[Nginx]:
-    """Serve the trees until the block ends. `extra` is written into the server block as it is."""
+    """Serve the trees until the block ends. `extra` is written into the server block as it is.
+
+    With `autoindex`, nginx lists a directory that has no page.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     port = free_port()
     handle = Nginx(
@@ -125,7 +134,7 @@ def nginx(
             str(directory / "server.pem")
         )
     config = directory / "nginx.conf"
-    config.write_text(_config(directory, port, trees, tls=tls, http2=http2, extra=extra))
+    config.write_text(_config(directory, port, trees, tls=tls, http2=http2, extra=f"autoindex {'on' if autoindex else 'off'};\n{extra}"))
     program = shutil.which("nginx") or "/usr/sbin/nginx"
     command: list[str | Path] = [program, "-p", f"{directory}/", "-e", "error.log", "-c", config]
     env = environment(directory / "home")

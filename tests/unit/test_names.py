@@ -1,0 +1,114 @@
+"""Names are normalised and safe once they are held; anything else is refused with its reason."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mirror.errors import InvalidName
+from mirror.model.names import digest, distribution, filename, index_name, project_name, variable_part
+
+
+@pytest.mark.parametrize("text", ["", "-a", "a/b", "a b", "é", "a" * 65, "..", "a\n"])
+def test_an_index_name_is_one_safe_path_component(text: str) -> None:
+    """What is no plain name is refused."""
+    with pytest.raises(InvalidName):
+        index_name(text)
+
+
+def test_an_index_name_becomes_the_variable_that_uv_reads() -> None:
+    """Letters upper-case, everything but letters and digits an underscore."""
+    assert variable_part(index_name("my-index.2")) == "MY_INDEX_2"
+
+
+@pytest.mark.parametrize(("text", "name"), [("A__B", "a-b"), ("a.-_b", "a-b"), ("One", "one"), ("3", "3")])
+def test_project_names_are_normalised(text: str, name: str) -> None:
+    """PEP 503: runs of separators become one dash, letters become lower-case."""
+    assert project_name(text) == name
+
+
+@pytest.mark.parametrize(
+    "text", ["", "_a", "a-", "a b", "ı", "а", "a" * 201, "../a"]
+)  # a Cyrillic letter is not an ASCII one
+def test_look_alikes_and_odd_project_names_are_refused(text: str) -> None:
+    """PEP 508 names are ASCII."""
+    with pytest.raises(InvalidName):
+        project_name(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ".htaccess",
+        "-rf",
+        "a/b",
+        "a\\b",
+        "a\0b",
+        "a..b",
+        "a%2fb",
+        "a:b",
+        "a b",
+        "a\u202eb",
+        "é.whl",
+        "a\x7fb",
+        "x" * 247,
+        "\ud800",
+    ],
+)
+def test_file_names_that_a_path_or_a_person_could_misread_are_refused(text: str) -> None:
+    """Separators, escapes, control and bidirectional characters, dots that climb, and long names."""
+    with pytest.raises(InvalidName):
+        filename(text)
+
+
+@given(st.text(max_size=300))
+def test_a_held_file_name_is_always_one_path_component(text: str) -> None:
+    """Whatever came in, what comes out cannot leave a directory."""
+    try:
+        name = filename(text)
+    except InvalidName:
+        return
+    assert name not in ("", ".", "..")
+    assert not set(name) & set("/\\%:\0")
+    assert len((name + ".metadata").encode()) <= 255
+
+
+def test_a_file_belongs_to_its_project() -> None:
+    """Wheels and sdists are read by PyPA's rules; the version comes along."""
+    found = distribution(filename("Foo_Bar-1.0+local.1-py3-none-any.whl"), project_name("foo-bar"))
+    assert (str(found.version), found.wheel) == ("1.0+local.1", True)
+    assert not distribution(filename("foo-bar-1.0.tar.gz"), project_name("foo-bar")).wheel
+
+
+@pytest.mark.parametrize("text", ["other-1.0.tar.gz", "foo-1.0.exe", "foo-bad-py3.whl", "foo.tar.gz", "index.html"])
+def test_a_file_of_another_project_or_kind_is_refused(text: str) -> None:
+    """The message says which."""
+    with pytest.raises(InvalidName, match=r"belongs to project|neither a wheel nor an sdist"):
+        distribution(filename(text), project_name("foo"))
+
+
+def test_odd_old_names_can_be_allowed() -> None:
+    """An egg or an installer of the project has no version that could be selected by."""
+    found = distribution(filename("foo-1.0-py2.7.egg"), project_name("foo"), legacy=True)
+    assert found.version is None
+    for text in ("bar-1.0.egg", "foo-1.0.html"):
+        with pytest.raises(InvalidName):
+            distribution(filename(text), project_name("foo"), legacy=True)
+
+
+def test_the_message_cuts_and_escapes_what_was_sent() -> None:
+    """No control character and no long text reaches a terminal."""
+    with pytest.raises(InvalidName) as caught:
+        filename("\x1b[31m/" + "x" * 1000)
+    assert "\x1b" not in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+def test_digests_that_can_be_checked_are_kept_in_one_form() -> None:
+    """Upper case is lower, unknown algorithms and wrong lengths are none."""
+    assert str(digest("SHA256", " " + "AB" * 32)) == f"sha256={'ab' * 32}"
+    assert digest("sha256", "ab") is None
+    assert digest("crc32", "abcdef01") is None
+    assert digest("md5", "g" * 32) is None
