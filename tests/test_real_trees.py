@@ -25,9 +25,7 @@ TREES = [Path(tree) for tree in os.environ.get("MIRROR_REAL_TREES", "").split(":
 @pytest.mark.skipif(len(TREES) < 2, reason="MIRROR_REAL_TREES names fewer than two trees")
 def test_real_trees_on_one_host_are_mirrored_with_their_own_passwords_and_installed_from(tmp_path: Path) -> None:
     """Every file arrives, no pair of index and credential is crossed, and pip and uv install numpy and pandas."""
-    served = [
-        project(number, tree, "reader", f"password-of-{number}") for number, tree in enumerate(TREES, start=2177)
-    ]
+    served = [project(number, tree, "reader", f"password-of-{number}") for number, tree in enumerate(TREES, start=2177)]
     with nginx(tmp_path / "nginx", served, autoindex=True) as server:
         lines = [f'root = "{tmp_path / "root"}"']
         environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[1])}

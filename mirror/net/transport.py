@@ -10,6 +10,8 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 
 import httpx
 
@@ -22,14 +24,16 @@ def open_transport(index: Index) -> httpx.AsyncBaseTransport:
     """A transport for `index`, trusting the system's authorities or the configured one. Raises `Failure`."""
     most = index.limits.concurrency
     limits = httpx.Limits(max_connections=most, max_keepalive_connections=most, keepalive_expiry=30)
-    return httpx.AsyncHTTPTransport(verify=_tls(index), http2=index.http2, limits=limits, trust_env=False)
+    return httpx.AsyncHTTPTransport(verify=_tls(index.ca_file), http2=index.http2, limits=limits, trust_env=False)
 
 
-def _tls(index: Index) -> ssl.SSLContext:
+@cache
+def _tls(ca_file: Path | None) -> ssl.SSLContext:
+    """The system's authorities, or those of `ca_file`; reading them takes 20 ms, so indexes share them."""
     try:
-        return ssl.create_default_context(cafile=index.ca_file)
+        return ssl.create_default_context(cafile=ca_file)
     except (OSError, ssl.SSLError) as error:
-        what = f"ca-file {index.ca_file} cannot be used: {error.strerror or 'not a PEM file'}"
+        what = f"ca-file {ca_file} cannot be used: {error.strerror or 'not a PEM file'}"
         raise Failure(Reason.CONFIGURATION, what, holds_index=True) from error
 
 

@@ -224,9 +224,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/html" if self.path in bodies else "application/octet-stream")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if self.command == "GET":
+            self.wfile.write(body)
 
-    do_HEAD = do_GET
+    do_HEAD = do_GET  # noqa: N815 - the base class's word
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's word
         pass

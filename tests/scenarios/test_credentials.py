@@ -96,7 +96,7 @@ class TestTopologies:
             for name, number in (("first", 2177), ("second", 6172))
         )
         published = {index.name: _stock(index) for index in (first, second)}
-        urls = {index.name: {"url": index.url.rstrip("/") + slash} for index in (first, second)}
+        urls: dict[str, Any] = {index.name: {"url": index.url.rstrip("/") + slash} for index in (first, second)}
         site.configure(first, second, **urls)
         _all_complete(site, world, site.sync(), published)
         world.clear()
@@ -130,11 +130,16 @@ class TestTopologies:
                 files=_GITLAB.format(number, "files"),
                 file_links="absolute",
             )
-            index.intercept(f"team%2F{name}/packages/pypi/simple/common/", [faults.redirect(f"{numeric}/common/")], forever=True)
+            index.intercept(
+                f"team%2F{name}/packages/pypi/simple/common/", [faults.redirect(f"{numeric}/common/")], forever=True
+            )
             indexes.append(index)
         indexes.append(
             world.add_index(
-                "group", path="/api/v4/groups/team/-/packages/pypi/simple", files=_GITLAB.format(9, "files"), token="gl"
+                "group",
+                path="/api/v4/groups/team/-/packages/pypi/simple",
+                files=_GITLAB.format(9, "files"),
+                token="glpat-of-group",
             )
         )
         published = {index.name: _stock(index) for index in indexes}
@@ -236,4 +241,3 @@ class TestAuthenticate:
         assert (outcome.code, world.crossed()) == (0, [])
         assert {entry.header("authorization") for entry in world.log} == {None}
         assert set(site.files("open")) == files
-

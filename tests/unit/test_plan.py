@@ -182,8 +182,9 @@ def test_a_page_that_comes_back_empty_keeps_its_files() -> None:
     assert len(after.holding["one"].files) == 1
     assert not _settle(before, {"one": empty, "two": Unchanged()}, accept=True).holding["one"].files
     quarantined = Seen(status=Status(status="quarantined"), files=(), empty=True, withdraw=(receipt("1.0"),))
-    for answers in ({"one": quarantined, "two": Unchanged()}, {"one": quarantined, "two": Unanswered()}):
-        gone = _settle(before, answers)
+    others: tuple[Answer, Answer] = (Unchanged(), Unanswered())
+    for other in others:
+        gone = _settle(before, {"one": quarantined, "two": other})
         assert not gone.holding["one"].files
         assert len(gone.withdrawn) == 1
 
