@@ -42,7 +42,7 @@ WRONG = {
     "a str where a URL belongs": 'Source(index=index_name("a"), project=project_name("b"), page_url="https://host/")',
     "a project name where an index name belongs": 'index: IndexName = project_name("b")',
     "links where receipts are published": "held_project(project, [link])",
-    "receipts of a sync that verified nothing": "def wrong(g: Generations) -> None:\n    g.publish('run', [], [link], None)",
+    "links instead of holdings": "def wrong(g: Generations) -> None:\n    g.publish('run', [], [link], None)",
 }
 
 

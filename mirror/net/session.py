@@ -160,7 +160,7 @@ class Session:
                     self._quiet_until = max(self._quiet_until, anyio.current_time() + wait)
                 elif wait is not None:
                     await anyio.sleep(wait)
-                elif failure.retryable and self.budget.gave_up():
+                elif self.budget.gave_up(failure):
                     what = f"requests keep failing, last: {failure}"
                     raise Failure(Reason.FAILING, what, holds_index=True) from failure
                 else:

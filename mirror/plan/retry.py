@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from mirror.errors import Failure
+from mirror.errors import Failure, Reason
 from mirror.model.index import Limits
 
 FIRST_WAIT = 0.5
@@ -18,6 +18,16 @@ LONGEST_WAIT = 60.0
 BUDGET_SHARE = 0.2
 BUDGET_FLOOR = 20
 FAILURES_IN_A_ROW = 10
+_ILL = frozenset(
+    {
+        Reason.UNREACHABLE,
+        Reason.TIMEOUT,
+        Reason.STALLED,
+        Reason.BROKEN,
+        Reason.SERVER_ERROR,
+        Reason.RATE_LIMITED,
+    }
+)
 
 
 class Budget:
@@ -37,9 +47,10 @@ class Budget:
         """Note an object that came to its end."""
         self._failed_in_a_row = 0
 
-    def gave_up(self) -> bool:
-        """Note an object whose server did not answer well after all tries; True: hold the index."""
-        self._failed_in_a_row += 1
+    def gave_up(self, failure: Failure) -> bool:
+        """Note an object that was not had after all tries; True: the server is ill, ask it no further."""
+        if failure.reason in _ILL:
+            self._failed_in_a_row += 1
         return self._failed_in_a_row >= FAILURES_IN_A_ROW
 
     def wait(self, attempt: int, failure: Failure, jitter: float) -> float | None:

@@ -37,8 +37,6 @@ def _same(found: str, wanted: str) -> bool:
 
 def plausible(path: Path, filename: str) -> bool:
     """Whether the first bytes at `path` are those of its kind of archive; for files that no digest vouches for."""
-    for ending, magics in _MAGIC.items():
-        if filename.endswith(ending):
-            with path.open("rb") as file:
-                return file.read(4).startswith(magics)
-    return True
+    with path.open("rb") as file:
+        head = file.read(4)
+    return next((head.startswith(magics) for ending, magics in _MAGIC.items() if filename.endswith(ending)), bool(head))

@@ -248,10 +248,17 @@ def test_retries_are_a_fifth_of_all_requests_at_most() -> None:
 
 def test_an_index_that_keeps_failing_is_given_up() -> None:
     """So many objects in a row; one success begins anew."""
-    budget = Budget(Limits())
-    assert not any(budget.gave_up() for _ in range(FAILURES_IN_A_ROW - 1))
+    budget, down = Budget(Limits()), Failure(Reason.UNREACHABLE, "x", retryable=True)
+    assert not any(budget.gave_up(down) for _ in range(FAILURES_IN_A_ROW - 1))
     budget.succeeded()
-    assert [budget.gave_up() for _ in range(FAILURES_IN_A_ROW)][-1]
+    assert [budget.gave_up(down) for _ in range(FAILURES_IN_A_ROW)][-1]
+
+
+def test_bad_content_does_not_make_an_index_ill() -> None:
+    """However many files have the wrong digest or are forbidden, the others are asked for."""
+    budget = Budget(Limits())
+    for reason in (Reason.DIGEST, Reason.FORBIDDEN, Reason.NOT_FOUND):
+        assert not any(budget.gave_up(Failure(reason, "x")) for _ in range(2 * FAILURES_IN_A_ROW))
 
 
 @pytest.mark.parametrize(
