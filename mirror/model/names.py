@@ -33,6 +33,7 @@ Filename = NewType("Filename", str)
 
 _INDEX_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
 _PROJECT_NAME = re.compile(r"[A-Z0-9]|[A-Z0-9][A-Z0-9._-]*[A-Z0-9]", re.IGNORECASE | re.ASCII)
+_PLAIN_FILENAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+!~-]*")  # nearly all; the others are looked at closely
 _HEX = re.compile(r"[0-9a-f]+")
 _HEX_LENGTHS = {"md5": 32, "sha1": 40, "sha224": 56, "sha256": 64, "sha384": 96, "sha512": 128}
 _HEX_LENGTHS |= {"sha3_256": 64, "sha3_384": 96, "sha3_512": 128, "blake2b": 128, "blake2s": 64}
@@ -64,6 +65,8 @@ def filename(text: str) -> Filename:
     """`text` as a file name that can be one path component on disk and in a URL. Raises `InvalidName`."""
     if not text or len(text.encode("utf-8", "surrogatepass")) > _MAX_FILENAME:
         raise InvalidName("file name", text, f"it must have 1 to {_MAX_FILENAME} bytes")
+    if _PLAIN_FILENAME.fullmatch(text) and ".." not in text:
+        return Filename(text)
     if text.startswith((".", "-")) or ".." in text:
         raise InvalidName("file name", text, "a leading '.' or '-' and '..' are not allowed")
     for character in text:

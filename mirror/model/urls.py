@@ -19,7 +19,9 @@ from mirror.errors import InvalidUrl
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?\.?")
+_ABSOLUTE = re.compile(r"https?://", re.IGNORECASE)
 _BARE = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
+_PLAIN_PATH = re.compile(r"(?:/(?!\.)[A-Za-z0-9_~!$&'()*+,;=:@.-]*)+")
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\]")
 _PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _DOT = re.compile(r"%2e", re.IGNORECASE)
@@ -117,7 +119,7 @@ def url(text: str) -> Url:
         raise InvalidUrl("the URL's host or port cannot be read") from error
     scheme = parts.scheme.lower()
     if scheme not in _DEFAULT_PORTS:
-        raise InvalidUrl(f"the scheme {scheme[:20]!a} is not http or https")
+        raise InvalidUrl("the URL does not begin with http:// or https://")
     if not host:
         raise InvalidUrl("the URL has no host")
     if port == 0:
@@ -144,6 +146,8 @@ def _host(host: str) -> str:
 
 def _path(path: str) -> str:
     """`path` percent-encoded once, without dot segments (RFC 3986 section 5.2.4)."""
+    if _PLAIN_PATH.fullmatch(path):
+        return path
     path = quote(_PERCENT.sub("%25", path), safe="%/:@!$&'()*+,;=~-._")
     kept: list[str] = []
     segments = path.split("/")[1:] or [""]
@@ -162,9 +166,10 @@ def join(base: Url, href: str) -> Url:
     href = href.strip(" \t\r\n\f")
     if _FORBIDDEN.search(href):
         raise InvalidUrl("the link holds a backslash, a space or a control character")
-    scheme = _BARE.match(href)
-    if scheme and not href[scheme.end() :].startswith("//"):
-        raise InvalidUrl(f"the link's scheme {scheme[0][:20]!a} is not followed by a host")
+    if _ABSOLUTE.match(href):
+        return url(href)
+    if _BARE.match(href):
+        raise InvalidUrl("the link's scheme is not http:// or https://")
     try:
         resolved = urljoin(base.text, href)
     except ValueError as error:

@@ -61,7 +61,12 @@ CASES = [
     # URLs
     (one().replace("url =", "# url ="), "index.first", "the url is missing", "add for example url = "),
     (one(url=""), "index.first.url", "expected text of length >= 1", "write for example url = "),
-    (one(url="ftp://example.com"), "index.first.url", "the scheme 'ftp' is not http or https", "example url = "),
+    (
+        one(url="ftp://example.com"),
+        "index.first.url",
+        "the URL does not begin with http:// or https://",
+        "example url = ",
+    ),
     (one(url="https://exa mple.com"), "index.first.url", "a space or a control character", "write for example url"),
     (one(url="https://[1/"), "index.first.url", "host or port cannot be read", "write for example url"),
     (one(url="https://example.com/s?token=x"), "index.first.url", "no query and no fragment", "by reference"),

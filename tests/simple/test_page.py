@@ -98,6 +98,11 @@ def test_one_name_twice_with_two_digests_is_refused_altogether() -> None:
     assert [(refused.rule, refused.file) for refused in page.refused] == [("duplicate", SDIST)]
 
 
+def test_the_same_refusal_is_reported_once() -> None:
+    """However often the page repeats the entry."""
+    assert len(parsed(json_page(*[entry(filename="x")] * 3)).refused) == 1
+
+
 def test_more_files_than_allowed_is_a_bad_page() -> None:
     """In both formats, and exactly as many are fine."""
     row = f'<A\nhref="{SDIST}">{SDIST}</A>'

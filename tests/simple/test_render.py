@@ -308,6 +308,14 @@ def test_the_version_fits_the_status(status: Status, version: str) -> None:
     assert ("project-status" in document(pages)) == (b"pypi:project-status" in pages.html) == (version == "1.4")
 
 
+def test_a_quarantined_project_is_published_without_files() -> None:
+    """The page is there with its marker, in both formats, and offers nothing (PEP 792)."""
+    pages = render_project(Project(index=INDEX, name=PROJECT, status=Status(status="quarantined")), [receipt()])
+    assert document(pages)["files"] == document(pages)["versions"] == []
+    assert document(pages)["project-status"] == {"status": "quarantined"}
+    assert b"<a " not in pages.html
+
+
 def test_legacy_files_come_first_and_have_no_version() -> None:
     """Their names do not say one that PEP 440 knows."""
     egg = "acme_widgets-1.0-py2.7.egg"
@@ -330,7 +338,9 @@ def test_a_file_of_another_project_is_not_published() -> None:
         render_project(ACTIVE, [receipt("other_tool-1.0.tar.gz")])
 
 
-@given(st.lists(st.from_regex(r"[a-z0-9]{1,9}(-[a-z0-9]{1,9}){0,3}", fullmatch=True).map(names.project_name), max_size=8))
+@given(
+    st.lists(st.from_regex(r"[a-z0-9]{1,9}(-[a-z0-9]{1,9}){0,3}", fullmatch=True).map(names.project_name), max_size=8)
+)
 def test_a_list_reads_back_sorted_and_each_name_once(made: list[ProjectName]) -> None:
     """In both formats, whatever the order."""
     pages = render_list(made)

@@ -125,6 +125,7 @@ def test_an_http_page_may_link_over_http() -> None:
         f"{SDIST}.asc",
         "acme_widgets-1.0-py3.whl",
         "acme_widgets-one.tar.gz",
+        "acme_widgets-1.0%252Blocal.tar.gz",
     ],
 )
 def test_names_that_are_no_file_of_the_project_are_refused(segment: str) -> None:
