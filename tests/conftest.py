@@ -6,9 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.site import Site
 from tests.world import World
+
+settings.register_profile("shared machine", deadline=None)  # correctness here, speed in bench/
+settings.load_profile("shared machine")
 
 
 @pytest.fixture(scope="session")

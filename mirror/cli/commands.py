@@ -14,7 +14,7 @@ import msgspec
 from mirror.cli.output import say, showing, size_text, summary
 from mirror.config.load import Settings, find_config, load
 from mirror.config.schema import json_schema as config_schema
-from mirror.errors import ConfigError, Problem, StoreError
+from mirror.errors import ConfigError, Problem
 from mirror.model.names import IndexName, index_name
 from mirror.model.secret import scrub
 from mirror.run import report as reports
@@ -32,20 +32,30 @@ def sync_command(options: argparse.Namespace) -> int:
         accept_shrink=_chosen(options.accept_shrink, settings, "--accept-shrink") or frozenset(),
         dry_run=options.dry_run,
     )
+    _check_writable(options.report)
     with showing(quiet=options.quiet, verbose=options.verbose) as observer:
         report = anyio.run(partial(night, settings, wish, observer))
     if options.report == "-":
         sys.stdout.write(report.encode().decode())
     elif options.report:
-        try:
-            Path(options.report).write_bytes(report.encode())
-        except OSError as error:
-            raise StoreError(f"the report cannot be written to {options.report}: {error.strerror}") from error
+        Path(options.report).write_bytes(report.encode())
     if not options.quiet:
         say(summary(report))
     elif report.error:
         say(f"failed: {report.error}")
     return report.exit_code
+
+
+def _check_writable(report: str | None) -> None:
+    """Raise `ConfigError` before the run rather than lose its report after it."""
+    if report is None or report == "-":
+        return
+    try:
+        with Path(report).open("ab"):
+            pass
+    except OSError as error:
+        problem = Problem(f"--report {report}", f"it cannot be written: {error.strerror}", "name a writable file")
+        raise ConfigError([problem]) from error
 
 
 def check_command(options: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import shlex
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -147,13 +148,14 @@ def demo_command(options: argparse.Namespace) -> int:
     with _serving(upstream) as port:
         config = _write_configuration(directory, port)
         print(f"Two private indexes, blue and green, on 127.0.0.1:{port}: one user name, two tokens, one file store.")
-        print(f"$ mirror sync -c {config}")
+        print(f"$ mirror sync -c {shlex.quote(str(config))}")
         with showing(quiet=options.quiet, verbose=options.verbose) as observer:
             report = anyio.run(partial(night, load(config), Options(), observer))
     say(summary(report))
     if report.exit_code != 0:
         return report.exit_code
     served = directory / "mirror" / "public" / "current"
+    index = served.as_uri() + "/all/simple/"
     print("\nWhich token each index saw (requests for its pages and files):")
     for (index, sent), count in sorted(upstream.seen.items()):
         print(f"  {index:6} {sent:8} {count}")
@@ -162,9 +164,9 @@ def demo_command(options: argparse.Namespace) -> int:
         print(f"  {index:6} {', '.join(a.filename for artifacts in projects.values() for a in artifacts)}")
     print(f"\nThe tree 'all' shows acme-common of blue only, because blue comes first in {config}.")
     print("\nInstall from it, with no other index:")
-    print(f"  pip install --index-url file://{served}/all/simple/ acme-api acme-models")
-    print(f"  uv pip install --default-index file://{served}/all/simple/ acme-api acme-models")
-    print(f"or serve it: python3 -m http.server --bind 127.0.0.1 --directory {served} 8000")
+    print(f"  pip install --index-url {index} acme-api acme-models")
+    print(f"  uv pip install --default-index {index} acme-api acme-models")
+    print(f"or serve it: python3 -m http.server --bind 127.0.0.1 --directory {shlex.quote(str(served))} 8000")
     print("  pip install --index-url http://127.0.0.1:8000/all/simple/ acme-api acme-models")
     return report.exit_code
 

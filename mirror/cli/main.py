@@ -69,7 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--root", type=Path, metavar="DIR", help="the mirror's directory (default: `root` of the file)")
     common.add_argument("--index", action="append", metavar="NAME", help="only this index (repeatable)")
     talk = argparse.ArgumentParser(add_help=False)
-    talk.add_argument("-q", "--quiet", action="store_true", help="no progress, no summary")
+    talk.add_argument(
+        "-q", "--quiet", action="store_true", help="only what an operator must know: refusals, failures, holds"
+    )
     talk.add_argument("-v", "--verbose", action="store_true", help="every page and file, and tracebacks")
 
     sync = commands.add_parser("sync", parents=[common, talk], help="the nightly job: crawl, fetch, verify, publish")

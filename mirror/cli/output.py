@@ -31,7 +31,7 @@ def say(text: str) -> None:
 def showing(*, quiet: bool, verbose: bool) -> Iterator[events.Emit]:
     """An observer for the events of a run."""
     if quiet:
-        yield lambda _: None
+        yield _Lines(say, verbose=False, brief=True).note
     elif sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
@@ -49,21 +49,24 @@ def showing(*, quiet: bool, verbose: bool) -> Iterator[events.Emit]:
             def aside(text: str) -> None:
                 console.print(scrub(text), markup=False, highlight=False)
 
-            yield _Bars(progress, _Lines(aside, verbose=verbose, bars=True)).note
+            yield _Bars(progress, _Lines(aside, verbose=verbose, brief=True)).note
     else:
-        yield _Lines(say, verbose=verbose, bars=False).note
+        yield _Lines(say, verbose=verbose, brief=False).note
 
 
 class _Lines:
-    """A line for whatever an operator must know; with `verbose` also for every page and file."""
+    """A line for whatever an operator must know; with `verbose` also for every page and file.
 
-    def __init__(self, say: Say, *, verbose: bool, bars: bool) -> None:
-        self._say, self._verbose, self._bars = say, verbose, bars
+    With `brief`, bars or silence stand for the ordinary course of a run.
+    """
+
+    def __init__(self, say: Say, *, verbose: bool, brief: bool) -> None:
+        self._say, self._verbose, self._brief = say, verbose, brief
 
     def note(self, event: events.Event) -> None:
         """Say what `event` is worth."""
         text = _important(event)
-        if text is None and not self._bars:
+        if text is None and not self._brief:
             text = _ordinary(event)
         if text is None and self._verbose:
             text = _detail(event)
@@ -150,7 +153,7 @@ def summary(report: Report) -> str:
     lines = [_index_line(index) for index in report.indexes]
     if report.collisions:
         count = len(report.collisions)
-        lines.append(f"{count} collisions in merged trees, the first index's project is shown (the report names them)")
+        lines.append(f"collisions in merged trees: {count}; the first index's project is shown (the report names them)")
     if report.dry_run:
         lines.append("dry run: nothing was changed")
     elif report.published:

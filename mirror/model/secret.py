@@ -11,6 +11,7 @@ every URL whether it may be attached (C1, C4).
 from __future__ import annotations
 
 import base64
+import json
 from typing import Literal, NoReturn
 from urllib.parse import quote
 
@@ -55,7 +56,9 @@ class Secret:
 def remember(value: bytes) -> None:
     """Have `scrub` remove `value`, and the forms that it takes on the wire, from now on."""
     text = value.decode("utf-8", "replace")
-    forms = {text, quote(text, safe=""), quote(text), base64.b64encode(value).decode(), repr(text)[1:-1]}
+    encoded = {quote(text, safe=""), quote(text), base64.b64encode(value).decode()}
+    escaped = {json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], repr(text)[1:-1], ascii(text)[1:-1]}
+    forms = {text} | encoded | escaped
     _known.update(form for form in forms if len(form) >= _SHORTEST_SCRUBBED)
 
 

@@ -22,6 +22,7 @@ from mirror.errors import BadPage, Failure, Reason, UnsupportedVersion
 from mirror.model.files import FileLink, Validators
 from mirror.model.index import Index
 from mirror.model.names import IndexName, ProjectName
+from mirror.model.secret import scrub
 from mirror.model.urls import Url
 from mirror.net.authenticator import Authenticator, Resolve
 from mirror.net.body import content_length, decoded, raw_chunks
@@ -34,6 +35,7 @@ T = TypeVar("T")
 PAGE_ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01"
 USER_AGENT = f"index-mirror/{__version__}"
 _MAX_METADATA = 16 * 1024 * 1024
+_MAX_VALIDATOR = 1024
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,7 +121,9 @@ class Session:
             url=hop.url,
             body=body,
             content_type=headers_in.get("content-type"),
-            validators=Validators(etag=headers_in.get("etag"), last_modified=headers_in.get("last-modified")),
+            validators=Validators(
+                etag=_validator(headers_in.get("etag")), last_modified=_validator(headers_in.get("last-modified"))
+            ),
         )
         try:
             return read(page)
@@ -131,6 +135,9 @@ class Session:
     async def _file(self, link: FileLink, receive: Callable[[FileBody], Awaitable[T]]) -> T:
         async with self._get(link.url, {"Accept": "*/*", "Accept-Encoding": "identity"}) as (hop, response):
             self._expect_ok(response, hop)
+            if not link.digests and response.headers.get("content-encoding", "identity").lower() != "identity":
+                what = f"{hop.url.origin} compresses a file that no digest vouches for, and was asked not to"
+                raise Failure(Reason.CONTENT, what)
             limits = self.index.limits
             chunks = raw_chunks(response, hop.url.origin, limits, limits.max_file_size, anyio.current_time)
             async with aclosing(chunks):
@@ -233,6 +240,11 @@ class Session:
             what = f"{origin} answers {status}"
             raise Failure(Reason.SERVER_ERROR, what, retryable=True, retry_after=wait)
         raise Failure(Reason.STATUS, f"{origin} answers {status}")
+
+
+def _validator(value: str | None) -> str | None:
+    """A validator that can be kept on disk: short, and no echo of a secret."""
+    return None if value is None or len(value) > _MAX_VALIDATOR or scrub(value) != value else value
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ request ever waits inside the pool, where cancelling it would lose a slot (encod
 
 from __future__ import annotations
 
+import logging
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,9 @@ import httpx
 from mirror.errors import Failure, Reason
 from mirror.model.index import Index
 from mirror.model.urls import Origin, Url
+
+for _name in ("httpx", "httpcore", "hpack", "h2"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL)  # their records hold URLs and headers, secrets and all
 
 
 def open_transport(index: Index) -> httpx.AsyncBaseTransport:

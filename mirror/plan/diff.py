@@ -6,7 +6,7 @@ that is held changes nothing and is reported.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
@@ -28,8 +28,13 @@ class ProjectDiff(msgspec.Struct, frozen=True, kw_only=True):
     """Held, and neither offered nor wanted any more."""
 
 
-def diff(held: Mapping[Filename, Receipt], links: Iterable[FileLink]) -> ProjectDiff:
-    """Compare the links that are wanted of a project with its files that are held."""
+def diff(
+    held: Mapping[Filename, Receipt], links: Iterable[FileLink], doubted: Collection[Filename] = ()
+) -> ProjectDiff:
+    """Compare the links that are wanted of a project with its files that are held.
+
+    `doubted` are held names whose entries cannot be taken tonight: no removal, they are kept as they are.
+    """
     fetch: list[FileLink] = []
     keep: list[Receipt] = []
     describe: list[tuple[Receipt, FileLink]] = []
@@ -45,6 +50,7 @@ def diff(held: Mapping[Filename, Receipt], links: Iterable[FileLink]) -> Project
             describe.append((receipt.refreshed(link), link))
         else:
             keep.append(receipt.refreshed(link))
+    keep += [gone.pop(name) for name in doubted if name in gone]
     return ProjectDiff(
         fetch=tuple(fetch),
         keep=tuple(keep),

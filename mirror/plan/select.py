@@ -17,7 +17,7 @@ from packaging.version import Version
 from mirror.errors import InvalidName
 from mirror.model.names import ProjectName, project_name
 
-_GLOB = re.compile(r"[*?\[]")
+_GLOB = re.compile(r"[*?]")
 _SEPARATORS = re.compile(r"[-_.]+")
 
 
@@ -75,8 +75,8 @@ class Selection:
 
 def _glob(entry: str) -> re.Pattern[str]:
     text = _SEPARATORS.sub("-", entry.strip().lower())
-    if not re.fullmatch(r"[a-z0-9*?\[\]!-]+", text):
-        raise InvalidName("project glob", entry, "a glob is a name with *, ? or [...] and takes no version")
+    if not re.fullmatch(r"[a-z0-9*?-]+", text):
+        raise InvalidName("project glob", entry, "a glob is a name with * or ? and takes no version")
     return re.compile(fnmatch.translate(text))
 
 

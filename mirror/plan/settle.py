@@ -1,7 +1,8 @@
 """What one index publishes after tonight, given what it published before and what was seen.
 
-Nothing is withdrawn unless every page and file of the index was had, and not then when too much would go
-(I5): the index is held until a person accepts it. Additions and yanks are followed in any case.
+Nothing of an index is withdrawn unless every page of it was had, nothing of a project unless every file of
+it was, and nothing at all when too much would go (I5): that waits until a person accepts it. Additions and
+yanks are followed in any case. A project that the index itself quarantines is certain.
 """
 
 from __future__ import annotations
@@ -69,44 +70,37 @@ def settle(
     accept_shrink: bool,
 ) -> Settlement:
     """The new state of `index`; `answers` has one entry for every project that it lists and we want."""
-    complete = all(
-        isinstance(answer, Unchanged) or (isinstance(answer, Seen) and answer.whole) for answer in answers.values()
-    )
+    complete = not any(isinstance(answer, Unanswered) for answer in answers.values())
     careful: dict[ProjectName, HeldProject] = dict(before)
     exact: dict[ProjectName, HeldProject] = {}
-    withdrawn: list[Receipt] = [
-        receipt for name, held in before.items() if name not in answers for receipt in held.files
-    ]
-    quarantined = 0
+    withdrawn = [receipt for name, held in before.items() if name not in answers for receipt in held.files]
     emptied: list[ProjectName] = []
+    certain: list[Receipt] = []
     for name, answer in answers.items():
-        old = before.get(name)
         if not isinstance(answer, Seen):
-            fallback = old or HeldProject(project=Project(index=index, name=name, held=False))
-            careful[name] = exact[name] = fallback
+            unread = HeldProject(project=Project(index=index, name=name, held=False))
+            careful[name] = exact[name] = before.get(name, unread)
             continue
         project = Project(index=index, name=name, status=answer.status)
+        exact[name] = held_project(project, answer.files)
         careful[name] = held_project(project, answer.files + answer.withdraw)
         if answer.status.status == "quarantined":
-            careful[name] = held_project(project, answer.files)
-            quarantined += len(answer.withdraw)
+            careful[name] = exact[name]
+            certain.extend(answer.withdraw)
+        elif not answer.whole:
+            exact[name] = careful[name]
         elif answer.withdraw and answer.empty and not accept_shrink:
             exact[name] = careful[name]
             emptied.append(name)
-            continue
-        exact[name] = held_project(project, answer.files)
-        withdrawn.extend(answer.withdraw)
-    gone_by_status = [r for r in withdrawn if _quarantined(answers.get(r.project))]
+        else:
+            withdrawn.extend(answer.withdraw)
     if not complete:
-        return Settlement(holding=careful, withdrawn=tuple(gone_by_status), emptied=tuple(emptied))
-    count = sum(len(held.files) for held in before.values()) - quarantined
-    after = count - (len(withdrawn) - quarantined)
-    if not accept_shrink and shrunk(count, after, max_shrink):
-        return Settlement(
-            holding=careful, withdrawn=tuple(gone_by_status), shrunk=(count, after), emptied=tuple(emptied)
-        )
-    return Settlement(holding=exact, withdrawn=tuple(withdrawn), emptied=tuple(emptied))
+        return Settlement(holding=careful, withdrawn=tuple(certain), emptied=tuple(emptied))
+    had, left = _count(before) - len(certain), _count(exact)
+    if not accept_shrink and shrunk(had, left, max_shrink):
+        return Settlement(holding=careful, withdrawn=tuple(certain), shrunk=(had, left), emptied=tuple(emptied))
+    return Settlement(holding=exact, withdrawn=(*withdrawn, *certain), emptied=tuple(emptied))
 
 
-def _quarantined(answer: Answer | None) -> bool:
-    return isinstance(answer, Seen) and answer.status.status == "quarantined"
+def _count(holding: Holding) -> int:
+    return sum(len(held.files) for held in holding.values())

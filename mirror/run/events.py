@@ -101,10 +101,10 @@ class IndexSettled(_Event, frozen=True, kw_only=True):
 
     index: IndexName
     files: int
-    withdrawn: tuple[Receipt, ...]
-    requests: int
-    retries: int
-    seconds: float
+    withdrawn: tuple[Receipt, ...] = ()
+    requests: int = 0
+    retries: int = 0
+    seconds: float = 0.0
 
 
 class Collided(_Event, frozen=True, kw_only=True):
@@ -125,8 +125,8 @@ class IndexDropped(_Event, frozen=True, kw_only=True):
     index: IndexName
 
 
-class Published(_Event, frozen=True, kw_only=True):
-    """The run's end on disk: the generation that is served now, and whether it is new."""
+class Serving(_Event, frozen=True, kw_only=True):
+    """The generation that is served now, told at the start and at the end, and whether this run made it."""
 
     generation: int | None
     new: bool
@@ -146,6 +146,6 @@ Event = (
     | Collided
     | TreeBlocked
     | IndexDropped
-    | Published
+    | Serving
 )
 Emit = Callable[[Event], None]

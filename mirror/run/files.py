@@ -20,7 +20,7 @@ class Obtained(msgspec.Struct, kw_only=True):
     staged: Staged
     fetched: bool
     clean: bool = True
-    """Whether its metadata was what the page announced."""
+    """Whether its metadata was had as the page announced it, so that it need not be asked for again."""
 
 
 class FileFetcher:
@@ -42,7 +42,7 @@ class FileFetcher:
 
     async def describe(self, receipt: Receipt, link: FileLink) -> Obtained:
         """A held file with the metadata that its index offers by now. Raises `Failure`."""
-        staged = Staged(link=link, sha256=receipt.sha256, size=receipt.size, path=None)
+        staged = Staged(link=link, sha256=receipt.sha256, size=receipt.size, digests=receipt.digests, path=None)
         obtained = Obtained(staged=staged, fetched=False)
         await self._describe(obtained)
         return obtained
@@ -62,10 +62,15 @@ class FileFetcher:
         try:
             metadata = await self._sessions.of(link).metadata(link)
         except Failure as failure:
-            if failure.reason is not Reason.NOT_FOUND:
+            if failure.holds_index:
                 raise
-            what = f"project {project}, file {file}: the metadata that the page offers is not there"
-            self._emit(events.Warned(index=index, what=what))
+            if failure.reason is Reason.NOT_FOUND:
+                what = f"project {project}, file {file}: the metadata that the page offers is not there"
+                self._emit(events.Warned(index=index, what=what))
+                return
+            obtained.clean = False
+            what = f"its metadata, for now it is mirrored without: {failure.what}"
+            self._emit(events.Trouble(index=index, project=project, file=file, reason=failure.reason, what=what))
             return
         if metadata_matches(link, metadata):
             obtained.staged.describe(metadata)

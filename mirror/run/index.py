@@ -134,7 +134,8 @@ class IndexRun:
     def _plan(self, name: ProjectName, answered: Answered) -> ProjectDiff:
         """Compare a page with what is held, and note what is to be done."""
         old = self._before.get(name)
-        plan = diff(old.by_name if old else {}, answered.wanted)
+        held = old.by_name if old else {}
+        plan = diff(held, answered.wanted, answered.doubted(held))
         self._work[name] = _Work(
             status=answered.page.status,
             withdraw=plan.withdraw,

@@ -19,7 +19,7 @@ from mirror.config.secrets import SecretResolver
 from mirror.errors import StoreError
 from mirror.run import events
 from mirror.run.report import Exit, Report, ReportBuilder
-from mirror.run.sync import Options, sync
+from mirror.run.sync import Options, first_error, sync
 from mirror.store.store import Store
 
 
@@ -69,8 +69,9 @@ async def night(settings: Settings, options: Options, observer: events.Emit) -> 
         exit_code: Exit | None = None
         error: str | None = None
         try:
-            async with interruptible() as interruption:
-                await sync(settings, options, SecretResolver(settings).credential, store, emit)
+            with first_error():
+                async with interruptible() as interruption:
+                    await sync(settings, options, SecretResolver(settings).credential, store, emit)
             if interruption.signal is not None:
                 exit_code, error = interruption.exit_code, f"interrupted by {interruption.signal.name}; run it again"
         except StoreError as failure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 
 import msgspec
@@ -9,11 +10,12 @@ import msgspec
 from mirror.errors import Failure, Reason
 from mirror.model.files import FileLink, ProjectList, ProjectPage, Source, Validators
 from mirror.model.holding import HeldProject, Holding, names_fingerprint
-from mirror.model.names import IndexName, ProjectName, distribution
+from mirror.model.names import Filename, IndexName, ProjectName, distribution
 from mirror.net.session import PAGE_ACCEPT, Page, Session
 from mirror.plan.select import Selection
 from mirror.plan.settle import shrunk
 from mirror.run import events
+from mirror.simple.links import shown
 from mirror.simple.parse import parse_project_list, parse_project_page
 from mirror.store.cache import Cache, Saved, page_key
 
@@ -28,6 +30,13 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
     page: ProjectPage
     wanted: tuple[FileLink, ...]
     validators: Validators
+
+    def doubted(self, held: Collection[Filename]) -> list[Filename]:
+        """The names in `held` that a refused entry may mean; any, when a refusal has no name."""
+        if self.page.status.status == "quarantined":
+            return []
+        refused = {refusal.file for refusal in self.page.refused}
+        return [name for name in held if None in refused or shown(name) in refused]
 
 
 class PageReader:

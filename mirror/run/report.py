@@ -150,7 +150,7 @@ class ReportBuilder:
                 report.blocked_trees.append(BlockedReport(tree=merged.tree.name, unknown=list(merged.unknown)))
             case events.IndexDropped(index=name):
                 report.dropped_indexes.append(name)
-            case events.Published(generation=generation, new=new):
+            case events.Serving(generation=generation, new=new):
                 report.generation, report.published = generation, new
             case events.Refused(refusal=refusal):
                 _note_refusal(self._indexes[refusal.index], refusal)

@@ -43,6 +43,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 async def sync(settings: Settings, options: Options, resolve: Resolve, store: Store, emit: events.Emit) -> None:
     """Mirror the chosen indexes and publish. The caller holds the store's lock. Raises `StoreError`."""
     before = store.current()
+    emit(events.Serving(generation=before.number if before is not None else None, new=False))
     held: Holdings = before.holdings if before is not None else {}
     configured = {index.name for index in settings.indexes}
     for name in sorted(set(held) - configured):
@@ -71,6 +72,8 @@ async def sync(settings: Settings, options: Options, resolve: Resolve, store: St
                 settlement = await run.run()
         except Failure as failure:
             emit(events.IndexStopped(index=index.name, reason=failure.reason, what=failure.what))
+            files = sum(len(project.files) for project in held.get(index.name, {}).values())
+            emit(events.IndexSettled(index=index.name, files=files))
         else:
             if settlement is not None:
                 after[index.name] = settlement.holding
@@ -103,8 +106,8 @@ async def _publish(settings: Settings, store: Store, after: Holdings, before: St
     merged = _trees(settings.trees, old_trees, after, emit)
     number = await store.publish(merged, after, before) if merged else None
     store.cache.save()
-    served = number if number is not None else (before.number if before is not None else None)
-    emit(events.Published(generation=served, new=number is not None))
+    if number is not None:
+        emit(events.Serving(generation=number, new=True))
 
 
 def _trees(

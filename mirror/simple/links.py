@@ -20,6 +20,7 @@ from mirror.errors import InvalidName, InvalidUrl
 from mirror.model import names, urls
 from mirror.model.files import FileLink, Refusal, Source
 from mirror.model.names import Digest, Filename
+from mirror.model.secret import scrub
 from mirror.model.urls import Url
 from mirror.simple import wire
 
@@ -137,8 +138,8 @@ class LinkReader(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def shown(name: str) -> str:
-    """`name` as a report may show it: escaped, and cut after 120 characters."""
-    return ascii(name)[1:-1][:_MAX_SHOWN]
+    """`name` as a report may show it: without secrets, escaped, and cut after 120 characters."""
+    return ascii(scrub(name))[1:-1][:_MAX_SHOWN]
 
 
 def contradictory(digests: Iterable[Digest]) -> bool:
@@ -195,7 +196,7 @@ def _upload_time(value: Any) -> str | None:
 
 def _requires_python(text: str | None) -> str | None:
     """As the index wrote it, valid or not: installers ignore an invalid one, and so they must see it."""
-    text = (text or "").strip()
+    text = scrub(text or "").strip()
     if len(text) > _MAX_REQUIRES_PYTHON or not text.isprintable():
         why = f"its Requires-Python is longer than {_MAX_REQUIRES_PYTHON} characters, or not printable"
         raise _NotTakenError("PEP 503", why, _ENTRY_REMEDY)
@@ -208,6 +209,6 @@ def _yanked(value: bool | str | None) -> bool | str:
 
 
 def plain(text: str) -> str:
-    """`text` on one line, without control characters, cut after 1,000 characters."""
-    line = " ".join(text.split())
+    """`text` on one line, without secrets and control characters, cut after 1,000 characters."""
+    line = " ".join(scrub(text).split())
     return "".join(character for character in line if character.isprintable())[:_MAX_REASON].strip()

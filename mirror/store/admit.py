@@ -33,6 +33,8 @@ class Staged(msgspec.Struct, kw_only=True):
     link: FileLink
     sha256: str
     size: int
+    digests: tuple[Digest, ...]
+    """What the index announced and we checked."""
     path: Path | None
     metadata: bytes | None = None
     metadata_from: Literal["index", "wheel"] | None = None
@@ -92,17 +94,17 @@ class Admission:
         return self._directory / f"{next(self._numbers):08}"
 
     def _recall(self, link: FileLink) -> Staged | None:
-        sha256 = next((digest.hex for digest in link.digests if digest.algorithm == "sha256"), None)
-        if sha256 is None:
+        known = next((digest for digest in link.digests if digest.algorithm == "sha256"), None)
+        if known is None:
             return None
-        receipt = _receipt(Staged(link=link, sha256=sha256, size=0, path=None))
+        staged = Staged(link=link, sha256=known.hex, size=0, digests=(known,), path=None)
+        receipt = _receipt(staged)
         try:
-            size = self._layout.package(receipt).stat().st_size
+            staged.size = self._layout.package(receipt).stat().st_size
         except FileNotFoundError:
             return None
-        if link.size is not None and link.size != size:
+        if link.size is not None and link.size != staged.size:
             return None
-        staged = Staged(link=link, sha256=sha256, size=size, path=None)
         with suppress(FileNotFoundError):
             staged.metadata = self._layout.metadata(receipt).read_bytes()
             staged.metadata_from = "index" if link.core_metadata else "wheel"
@@ -154,7 +156,7 @@ def _receipt(staged: Staged) -> Receipt:
         filename=link.filename,
         sha256=staged.sha256,
         size=staged.size,
-        digests=link.digests,
+        digests=staged.digests,
         metadata_sha256=None if metadata is None else hashlib.sha256(metadata).hexdigest(),
         metadata_from=staged.metadata_from,
     ).refreshed(link)
@@ -178,10 +180,11 @@ def _check(link: FileLink, announced: int | None, size: int, found: dict[str, st
 
 
 def _finish(link: FileLink, path: Path, size: int, sha256: str) -> Staged:
-    if not link.digests and not wheel.plausible(path, link.filename):
-        raise Failure(Reason.CONTENT, "what came is no archive of the kind that its name says, perhaps a login page")
+    if not link.digests and not wheel.whole(path, link.filename):
+        what = "what came is not, or not all of, the archive that its name says; perhaps a login page, or cut short"
+        raise Failure(Reason.CONTENT, what, retryable=True)
     path.chmod(0o444)
-    staged = Staged(link=link, sha256=sha256, size=size, path=path)
+    staged = Staged(link=link, sha256=sha256, size=size, digests=link.digests, path=path)
     if not link.core_metadata:
         staged.metadata = wheel.core_metadata(path, link.filename)
         staged.metadata_from = None if staged.metadata is None else "wheel"

@@ -8,13 +8,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mirror.errors import Busy
+from mirror.store.disk import refusals
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock at `path`. Raises `Busy` at once when another process has it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
+    """Hold the lock at `path`. Raises `Busy` at once when another process has it, `StoreError` without a file."""
+    with refusals():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a")
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

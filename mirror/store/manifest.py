@@ -30,6 +30,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, tag="generation", tag_fi
     trees: tuple[Tree, ...]
     indexes: tuple[IndexName, ...]
     """Every index that is known, also one without projects."""
+    records: int
+    """How many lines follow, so that a manifest that lost its tail is noticed."""
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +45,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 def encode(trees: Iterable[Tree], holdings: Holdings) -> Iterator[bytes]:
     """The manifest's lines."""
     encoder = msgspec.json.Encoder(order="deterministic")
-    yield encoder.encode(Header(trees=tuple(trees), indexes=tuple(sorted(holdings)))) + b"\n"
+    header = Header(trees=tuple(trees), indexes=tuple(sorted(holdings)), records=_records(holdings))
+    yield encoder.encode(header) + b"\n"
     for index in sorted(holdings):
         for _, held in sorted(holdings[index].items()):
             yield encoder.encode(held.project) + b"\n"
@@ -79,6 +82,12 @@ def read(path: Path, number: int) -> State:
         close()
     except (OSError, msgspec.MsgspecError) as error:
         raise StoreError(f"{path} cannot be read: {error}; point public/current to an older generation") from error
+    if header is not None and header.records != _records(holdings):
+        raise StoreError(f"{path} has lost lines; point public/current to an older generation")
     if header is None or header.schema != SCHEMA:
         raise StoreError(f"{path} is of a form that this version does not know; use a newer index-mirror")
     return State(number=number, header=header, holdings=holdings)
+
+
+def _records(holdings: Holdings) -> int:
+    return sum(1 + len(held.files) for holding in holdings.values() for held in holding.values())

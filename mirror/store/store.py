@@ -36,8 +36,6 @@ class Store:
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Be the one writer; what an earlier run left in `tmp` is removed. Raises `Busy` or `StoreError`."""
-        with refusals():
-            self._layout.root.mkdir(parents=True, exist_ok=True)
         with locked(self._layout.lock):
             with refusals():
                 shutil.rmtree(self._layout.tmp, ignore_errors=True)
@@ -52,7 +50,8 @@ class Store:
 
     def current(self) -> State | None:
         """The published generation, or None before the first. Raises `StoreError`."""
-        return self._generations.current()
+        with refusals():
+            return self._generations.current()
 
     async def publish(self, trees: Sequence[MergedTree], holdings: Holdings, before: State | None) -> int | None:
         """Publish a new generation, durably, and return its number; None when nothing changed. Raises `StoreError`."""
@@ -64,9 +63,9 @@ class Store:
             write_new(self._layout.report(self._run), content, 0o644)
 
     def last_report(self) -> bytes | None:
-        """The newest kept report, or None."""
-        try:
+        """The newest kept report, or None. Raises `StoreError`."""
+        with refusals():
+            if not self._layout.reports.is_dir():
+                return None
             newest = max(self._layout.reports.iterdir(), default=None)
-        except FileNotFoundError:
-            return None
-        return None if newest is None else newest.read_bytes()
+            return None if newest is None else newest.read_bytes()

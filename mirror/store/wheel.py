@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 import zipfile
 import zlib
 from pathlib import Path
+from typing import IO, Any
 
 _MAX_METADATA = 16 * 1024 * 1024
-_MAGIC = {".whl": (b"PK\x03\x04",), ".zip": (b"PK\x03\x04",), ".tar.gz": (b"\x1f\x8b",), ".tgz": (b"\x1f\x8b",)}
+_MAX_UNPACKED = 8 << 30
+_COMPRESSED: dict[str, Any] = {".gz": gzip, ".tgz": gzip, ".bz2": bz2, ".xz": lzma}
 
 
 def core_metadata(path: Path, filename: str) -> bytes | None:
@@ -35,8 +40,28 @@ def _same(found: str, wanted: str) -> bool:
     return found.lower().replace("-", "_").replace(".", "_") == wanted.replace("-", "_").replace(".", "_")
 
 
-def plausible(path: Path, filename: str) -> bool:
-    """Whether the first bytes at `path` are those of its kind of archive; for files that no digest vouches for."""
-    with path.open("rb") as file:
-        head = file.read(4)
-    return next((head.startswith(magics) for ending, magics in _MAGIC.items() if filename.endswith(ending)), bool(head))
+def whole(path: Path, filename: str) -> bool:
+    """Whether the file at `path` is an archive of its kind, to its end; for files that no digest vouches for."""
+    if not path.stat().st_size:
+        return False
+    try:
+        if filename.endswith((".whl", ".zip", ".egg")):
+            with zipfile.ZipFile(path):
+                return True
+        for ending, module in _COMPRESSED.items():
+            if filename.endswith(ending):
+                with module.open(path) as file:
+                    return _ends(file)
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError):
+        return False
+    return True
+
+
+def _ends(file: IO[bytes]) -> bool:
+    """Read `file` to its end, where its own checksum is compared; one that explodes is none."""
+    unpacked = 0
+    while piece := file.read(1 << 20):
+        unpacked += len(piece)
+        if unpacked > _MAX_UNPACKED:
+            return False
+    return True

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import subprocess
-import sys
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +14,8 @@ from pathlib import Path
 import httpx
 import msgspec
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from mirror.cli.main import run
 from mirror.cli.wheels import build_sdist, build_wheel
@@ -98,7 +100,7 @@ def test_every_file_that_the_readme_links_to_exists() -> None:
 def test_the_units_are_valid(tmp_path: Path) -> None:
     """systemd finds nothing to say about them, once the program is where they expect it."""
     for unit in (ROOT / "configs" / "systemd").iterdir():
-        text = re.sub(r"^ExecStart=\S+", f"ExecStart={sys.executable}", unit.read_text(), flags=re.MULTILINE)
+        text = re.sub(r"^ExecStart=\S+", f"ExecStart={shutil.which('true')}", unit.read_text(), flags=re.MULTILINE)
         (tmp_path / unit.name).write_text(text)
     units = sorted(tmp_path.iterdir())
     assert [unit.suffix for unit in units] == [".service", ".timer"]
@@ -188,9 +190,19 @@ def test_the_lock_is_free_of_addresses_and_complete() -> None:
     assert "-index" not in re.sub(r"--hash=\S+", "", lock)
     requirements = re.split(r"\n(?=\S)", lock.strip())
     assert all("--hash=sha256:" in requirement for requirement in requirements)
-    locked = {re.split(r"[\[=]", requirement)[0] for requirement in requirements}
-    asked = re.findall(r"^([a-z][a-z0-9-]*)", (ROOT / "requirements-test.in").read_text(), re.MULTILINE)
-    assert set(asked) <= locked
+    pins = (Requirement(requirement.split("\\")[0]) for requirement in requirements)
+    locked = {canonicalize_name(pin.name): pin.specifier for pin in pins}
+    for asked in _asked():
+        version = str(locked[canonicalize_name(asked.name)]).removeprefix("==")
+        assert asked.specifier.contains(version), asked
+
+
+def _asked() -> list[Requirement]:
+    """What requirements-test.in and pyproject.toml ask for."""
+    document = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = [text for extra in document.get("optional-dependencies", {}).values() for text in extra]
+    lines = (line.partition("#")[0].strip() for line in (ROOT / "requirements-test.in").read_text().splitlines())
+    return [Requirement(text) for text in (*document["dependencies"], *extras, *filter(None, lines))]
 
 
 @contextmanager

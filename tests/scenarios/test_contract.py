@@ -9,6 +9,7 @@ import pty
 import subprocess
 from pathlib import Path
 
+import httpx
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
@@ -92,7 +93,7 @@ def test_2_every_configuration_error_at_once(site: Site, index: Index) -> None:
     )
     done = site.process("sync", *_config(site))
     assert done.code == 2
-    for word in ("nonsense", "a b", "concurrency", "url"):
+    for word in ("nonsense", "concurrency", "url"):
         assert word in done.err
     assert not site.root.exists()
     assert not site.world.log
@@ -100,6 +101,7 @@ def test_2_every_configuration_error_at_once(site: Site, index: Index) -> None:
 
 def test_2_an_index_that_is_not_configured(site: Site, index: Index) -> None:
     """`--index` and `--accept-shrink` name the indexes there are."""
+    httpx.get(site.world.fallback.url, trust_env=False)  # the world is up before it is left again
     for flag in ("--index", "--accept-shrink"):
         done = site.run("sync", *_config(site), flag, "frist")
         assert done.code == 2
@@ -118,7 +120,8 @@ def test_75_another_run_holds_the_lock(site: Site, index: Index) -> None:
         assert not site.world.log
         assert site.run("status", *_config(site)).code == 0
     assert site.sync().code == 0
-    assert index.name in site.projects("first") or site.projects("first") == ["one"]
+    assert site.projects("first") == ["one"]
+    assert index.held
 
 
 def test_quiet_says_nothing_and_verbose_names_every_page_and_file(site: Site, index: Index) -> None:
@@ -157,7 +160,7 @@ def test_a_terminal_gets_a_progress_display(site: Site, index: Index) -> None:
 
 def _drain(descriptor: int) -> str:
     """All that is written to a terminal until its other end is closed."""
-    parts = []
+    parts: list[bytes] = []
     while True:
         try:
             part = os.read(descriptor, 65536)

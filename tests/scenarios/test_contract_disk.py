@@ -109,9 +109,7 @@ def test_a_switch_that_points_nowhere_is_named(site: Site, index: Index) -> None
     current.symlink_to("../gen/000099")
     index.add(build_wheel("one", "1.1"))
     command = site.command("sync", "-c", str(site.config))
-    done = subprocess.run(
-        command, env=site.process_environment, cwd=site.directory, stderr=subprocess.PIPE, text=True
-    )
+    done = subprocess.run(command, env=site.process_environment, cwd=site.directory, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 1
     assert "000099" in done.stderr
     assert "defect" not in done.stderr

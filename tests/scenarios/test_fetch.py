@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,13 @@ from tests.world import Answer, Fault, Reply, Request, World, faults
 
 WHEEL = build_wheel("one", "1.0", payload=20_000)
 SOUND = build_sdist("one", "1.0")
-QUICK = {"tries": 2, "concurrency": 2, "stall_timeout": 0.3, "connect_timeout": 0.5, "retry_after_cap": 0.05}
+QUICK: dict[str, Any] = {
+    "tries": 2,
+    "concurrency": 2,
+    "stall_timeout": 0.3,
+    "connect_timeout": 0.5,
+    "retry_after_cap": 0.05,
+}
 NAMES = {WHEEL.filename, SOUND.filename}
 
 
@@ -72,7 +79,7 @@ FAULTS: dict[str, tuple[Fault, set[str]]] = {
 }
 
 
-def check_converged(site: Site, world: World, turn_off: Callable[[], None]) -> None:
+def check_converged(site: Site, world: World, turn_off: Callable[[], object]) -> None:
     """A clean run after the fault completes, and asks again for nothing but what was missing."""
     turn_off()
     world.clear()
@@ -101,9 +108,7 @@ def check_reported(site: Site, outcome: Outcome, reasons: set[str]) -> None:
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_spoiled_file_is_not_published_is_named_and_comes_the_next_night(
-    site: Site, world: World, name: str
-) -> None:
+def test_a_spoiled_file_is_not_published_is_named_and_comes_the_next_night(site: Site, world: World, name: str) -> None:
     """Whatever happens to its bytes on the way: I2, I5, I6, I16, I17 and I22 hold."""
     fault, reasons = FAULTS[name]
     bad, good, switch = world.add_index("bad"), world.add_index("good"), Switch()
@@ -125,7 +130,7 @@ def test_a_server_that_never_accepts_costs_only_its_own_files(site: Site, world:
     good.add(build_wheel("fine", "1.0"))
     site.configure(bad, good, **QUICK)
     check_reported(site, site.sync(), {"timeout"})
-    check_converged(site, world, lambda: bad.add(WHEEL) and None)
+    check_converged(site, world, lambda: bad.add(WHEEL))
 
 
 @pytest.mark.parametrize(
@@ -176,4 +181,4 @@ def test_a_right_digest_under_a_wrong_size_is_not_taken(site: Site, world: World
     good.add(build_wheel("fine", "1.0"))
     site.configure(bad, good, **QUICK)
     check_reported(site, site.sync(), {"size-mismatch"})
-    check_converged(site, world, lambda: bad.add(WHEEL) and None)
+    check_converged(site, world, lambda: bad.add(WHEEL))

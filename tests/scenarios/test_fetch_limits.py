@@ -46,7 +46,8 @@ def test_a_page_above_the_limit_costs_its_project_only(site: Site, world: World,
     index.add(SMALL)
     index.add(build_wheel("two", "1.0"))
     limit = {"max_page_size": 4_000, "max_files_per_page": 10}[key]
-    site.configure(index, tries=1, **{key: limit})
+    keys: dict[str, Any] = {key: limit, "tries": 1}
+    site.configure(index, **keys)
     assert site.sync().code == 0
     for number in range(30):
         index.add(build_wheel("one", f"2.{number}"))

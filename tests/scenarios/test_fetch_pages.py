@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from mirror.cli.wheels import build_wheel
 from tests.site import Site
 from tests.world import Answer, Fault, Reply, Request, World, faults
 
-QUICK = {"tries": 2, "concurrency": 2, "stall_timeout": 0.3, "connect_timeout": 0.5, "retry_after_cap": 0.05}
+QUICK: dict[str, Any] = {
+    "tries": 2,
+    "concurrency": 2,
+    "stall_timeout": 0.3,
+    "connect_timeout": 0.5,
+    "retry_after_cap": 0.05,
+}
 OLD, NEW = "two-1.0-py3-none-any.whl", "two-1.1-py3-none-any.whl"
 
 
@@ -125,7 +133,7 @@ def test_an_index_that_never_accepts_fails_in_bounded_time_and_alone(site: Site,
     assert outcome.index("bad")["seconds"] < 30
 
 
-@pytest.mark.parametrize("fault", [faults.gzipped, faults.chunked, faults.content_type("text_html")])
+@pytest.mark.parametrize("fault", [faults.gzipped, faults.chunked, faults.content_type("application/octet-stream")])
 def test_unusual_framing_of_a_whole_page_is_read(site: Site, world: World, fault: Fault) -> None:
     """A compressed or chunked page is an ordinary one, and so is one under a type that nobody asked for."""
     bad = world.add_index("bad")

@@ -128,3 +128,20 @@ def test_other_bytes_under_a_name_that_is_held_change_nothing(site: Site, world:
         assert outcome.index("first")["troubles"][0]["reason"] == "changed-upstream"
         assert site.files("first")[WHEEL.filename]["hashes"] == {"sha256": WHEEL.sha256}
     assert len(world.requests(path_contains=".whl")) == 1
+
+
+@pytest.mark.parametrize("digests", [("sha256",), ("sha256", "md5")])
+def test_a_night_that_is_held_half_way_is_no_lost_night(site: Site, world: World, digests: tuple[str, ...]) -> None:
+    """I6: what was verified before the index had to be held is not fetched again where the page names its sha256."""
+    index = world.add_index("first")
+    for number in range(6):
+        index.add(build_wheel("one", f"1.{number}"), digests=digests)
+    index.intercept("one-1.5", [faults.status(401)])
+    site.configure(index, concurrency=1)
+    assert site.sync().index("first")["state"] == "held"
+    world.clear()
+    assert site.sync().code == 0
+    assert len(site.files("first")) == 6
+    assert [entry.path.rpartition("/")[2] for entry in world.requests(path_contains="/files/")] == [
+        "one-1.5-py3-none-any.whl"
+    ]

@@ -91,6 +91,7 @@ def test_a_refresh_that_fails_holds_the_index_and_nothing_else(
     site.canaries |= {"token-bad"}
     first, other = world.add_index("first", token="token-one", latency=0.01), world.add_index("other")
     first.add(build_wheel("one", "0.1"))
+    first.add(build_wheel("one", "0.2"))
     other.add(build_wheel("two", "1.0"))
     site.configure(first, other, credentials=False, concurrency=4, first={"token": vault.reference()})
     site.authorise(other)
@@ -108,7 +109,7 @@ def test_a_refresh_that_fails_holds_the_index_and_nothing_else(
     assert outcome.index("first")["reason"] in {"rejected-credentials", "no-credentials"}
     assert outcome.index("first")["files-withdrawn"] == 0
     assert outcome.index("other")["state"] == "complete"
-    assert set(site.files("first")) == {"one-0.1-py3-none-any.whl"}
+    assert set(site.files("first")) == {"one-0.1-py3-none-any.whl", "one-0.2-py3-none-any.whl"}
     assert set(site.files("other")) == {"two-1.0-py3-none-any.whl", "two-1.1-py3-none-any.whl"}
     assert vault.asked - asked == 2
     rejected = [entry.header("authorization") for entry in world.requests(owner="first", status=401)]
@@ -118,7 +119,7 @@ def test_a_refresh_that_fails_holds_the_index_and_nothing_else(
     vault.secret.write_text("token-two")
     world.clear()
     assert site.sync().code == 0
-    assert len(site.files("first")) == FILES
+    assert len(site.files("first")) == FILES + 1
     assert len(world.requests(owner="first", path_contains=".whl")) <= FILES - 2
 
 

@@ -75,9 +75,7 @@ def test_no_page_tells_anything_of_the_upstream(site: Site, world: World) -> Non
 
 
 @pytest.mark.parametrize("concurrency", [1, 3, 16])
-def test_the_same_world_gives_the_same_bytes(
-    site: Site, world: World, tmp_path: Path, concurrency: int
-) -> None:
+def test_the_same_world_gives_the_same_bytes(site: Site, world: World, tmp_path: Path, concurrency: int) -> None:
     """I21: two roots, whatever the order in which things came, have equal manifests and pages."""
     first, second = _fill(world)
     trees = {"all": ["first", "second"]}

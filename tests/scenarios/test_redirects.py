@@ -235,4 +235,5 @@ class TestForwarded:
         site.configure(a, b, b={"projects": ["nothing"]}, follow_forwarding=True)
         outcome = site.sync()
         assert [(e.credential, e.status) for e in world.requests(path_contains=theirs.path)] == [("a", 401)]
-        assert (outcome.code, outcome.index("a")["reason"]) == (1, "rejected-credentials")
+        assert (outcome.code, outcome.index("a")["reason"]) == (3, "rejected-credentials")
+        assert set(site.projects("b")) == set()

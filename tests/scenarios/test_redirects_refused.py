@@ -19,8 +19,6 @@ _NOT_URLS = [
     "data:,x",
     "http:/x.whl",
     "http:x.whl",
-    "http://",
-    "//",
     "http://127.0.0.1:99999/x.whl",
     "http://127.0.0.1:0/x.whl",
     "http://[::1/x.whl",
@@ -183,6 +181,18 @@ class TestNowhere:
         assert "more than 5" in what
         assert len(world.requests(path_contains=part)) == 6
         assert outcome.index("a")["retries"] == 0
+
+    @pytest.mark.parametrize("location", ["http:///127.0.0.2/x.whl", "///127.0.0.2/x.whl", "http://", "//", "////x"])
+    def test_a_target_without_a_host_stays_at_home(self, site: Site, world: World, plain: Index, location: str) -> None:
+        """Some readers take the first segment for the host; whoever is asked here, it is this origin and soon over."""
+        plain.add(_WHEEL)
+        plain.intercept(_WHEEL.filename, [faults.redirect(location)], forever=True)
+        site.configure(plain)
+        outcome = site.sync()
+        assert (outcome.code, outcome.index("a")["state"]) == (3, "incomplete")
+        assert {entry.origin for entry in world.log} == {"main"}
+        assert len(world.log) <= 4 + 6
+        assert set(site.files("a")) == {_OTHER.filename}
 
     def test_a_status_that_only_looks_like_one(self, site: Site, world: World, plain: Index) -> None:
         """300 and 304 to a file are no redirects, even with a Location: nobody is asked there."""

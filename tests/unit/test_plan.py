@@ -159,18 +159,42 @@ def test_an_index_that_answered_in_full_is_followed() -> None:
     assert after.shrunk is None
 
 
-@pytest.mark.parametrize(
-    "bad", [Unanswered(), Seen(status=Status(), files=(), whole=False)], ids=["page not had", "file not had"]
-)
-def test_nothing_is_withdrawn_when_anything_was_not_had(bad: Answer) -> None:
+def test_nothing_is_withdrawn_when_a_page_was_not_had() -> None:
     """I5: what is published stays; what is new is added; a name never read is claimed, not published."""
     before = {"one": held(receipt("1.0"), receipt("1.1")), "two": held(receipt("1.0", "two"), project="two")}
     seen = Seen(status=Status(), files=(receipt("2.0"),), withdraw=(receipt("1.0"), receipt("1.1")))
-    after = _settle(before, {"one": seen, "new": bad})
+    after = _settle(before, {"one": seen, "new": Unanswered()})
     assert len(after.holding["one"].files) == 3
     assert "two" in after.holding
     assert not after.withdrawn
-    assert after.holding["new"].project.held is isinstance(bad, Seen)
+    assert not after.holding["new"].project.held
+
+
+def test_a_project_with_a_file_that_was_not_had_withdraws_nothing() -> None:
+    """Its old files stay until the new ones are there; the other projects are followed."""
+    before = {"one": held(receipt("1.0")), "two": held(receipt("1.0", "two"), receipt("1.1", "two"), project="two")}
+    answers: dict[str, Answer] = {
+        "one": Seen(status=Status(), files=(), withdraw=(receipt("1.0"),), whole=False),
+        "two": Seen(status=Status(), files=(receipt("1.0", "two"),), withdraw=(receipt("1.1", "two"),)),
+    }
+    after = _settle(before, answers)
+    assert len(after.holding["one"].files) == 1
+    assert len(after.holding["two"].files) == 1
+
+
+def test_what_is_replaced_has_not_shrunk() -> None:
+    """One file for another is a new release, not a loss; the page is not empty."""
+    before = {"one": held(receipt("1.0"))}
+    after = _settle(before, {"one": Seen(status=Status(), files=(receipt("2.0"),), withdraw=(receipt("1.0"),))})
+    assert [found.filename for found in after.holding["one"].files] == [link("2.0").filename]
+
+
+def test_a_held_file_whose_entry_is_doubted_stays() -> None:
+    """A refused entry is no removal."""
+    old = held(receipt("1.0"), receipt("1.1"))
+    plan = diff(old.by_name, [], [link("1.0").filename])
+    assert [found.filename for found in plan.keep] == [link("1.0").filename]
+    assert [found.filename for found in plan.withdraw] == [link("1.1").filename]
 
 
 def test_a_page_that_comes_back_empty_keeps_its_files() -> None:

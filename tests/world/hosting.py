@@ -20,6 +20,7 @@ class Host:
         self.loop = asyncio.new_event_loop()
         self._answer = answer
         self._servers: list[asyncio.Server] = []
+        self._sockets: list[socket.socket] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
         self._thread = threading.Thread(target=self._run, name="world", daemon=True)
@@ -35,6 +36,7 @@ class Host:
 
     def serve(self, name: str, sock: socket.socket, context: ssl.SSLContext | None) -> None:
         """Serve a listening socket as the origin `name`; from any thread, without waiting."""
+        self._sockets.append(sock)
         self.loop.call_soon_threadsafe(self._open, name, sock, context)
 
     def _run(self) -> None:
@@ -52,6 +54,8 @@ class Host:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await asyncio.sleep(0)
+        for sock in self._sockets:  # also those that were about to be served
+            sock.close()
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = self.loop.create_task(work)

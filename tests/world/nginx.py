@@ -134,7 +134,11 @@ def nginx(
             str(directory / "server.pem")
         )
     config = directory / "nginx.conf"
-    config.write_text(_config(directory, port, trees, tls=tls, http2=http2, extra=f"autoindex {'on' if autoindex else 'off'};\n{extra}"))
+    config.write_text(
+        _config(
+            directory, port, trees, tls=tls, http2=http2, extra=f"autoindex {'on' if autoindex else 'off'};\n{extra}"
+        )
+    )
     program = shutil.which("nginx") or "/usr/sbin/nginx"
     command: list[str | Path] = [program, "-p", f"{directory}/", "-e", "error.log", "-c", config]
     env = environment(directory / "home")
