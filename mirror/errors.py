@@ -95,6 +95,8 @@ class Reason(StrEnum):
     FAILING = "keeps-failing"
     INTERRUPTED = "interrupted"
     CONFIGURATION = "configuration"
+    LOST = "lost-locally"
+    DEFECT = "defect"
 
 
 class Failure(MirrorError):
@@ -117,6 +119,8 @@ class Failure(MirrorError):
         super().__init__(reason, what)
         self.reason, self.what = reason, what
         self.retryable, self.retry_after, self.holds_index = retryable, retry_after, holds_index
+        self.away = False
+        """Whether another origin than the index's own failed; set by the session."""
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.what}"

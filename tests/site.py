@@ -22,6 +22,7 @@ from typing import Any
 from urllib.parse import quote
 
 from mirror.cli.main import run
+from mirror.model import secret
 from mirror.model.names import index_name, variable_part
 from tests.world import Index, World
 
@@ -103,6 +104,7 @@ class Site:
     def run(self, *arguments: str) -> Outcome:
         """The command line in this process, then the search for secrets."""
         out, err, log = io.StringIO(), io.StringIO(), io.StringIO()
+        secret._known.clear()  # a run begins like a new process, knowing no secret
         with (
             _environment(self.environ),
             _logging_to(log),

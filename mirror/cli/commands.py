@@ -73,7 +73,8 @@ def status_command(options: argparse.Namespace) -> int:
     """`mirror status`."""
     found = status(_settings(options).root)
     if options.json:
-        sys.stdout.write(scrub(msgspec.json.format(msgspec.json.encode(found, enc_hook=str)).decode()) + "\n")
+        plain = reports.scrubbed(msgspec.to_builtins(found, enc_hook=str))
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(plain)).decode() + "\n")
         return reports.Exit.COMPLETE
     print(f"root {found.root}")
     if found.generation is None:
@@ -92,11 +93,12 @@ def status_command(options: argparse.Namespace) -> int:
 
 
 def _print_last_run(report: dict[str, Any]) -> None:
-    print(f"last run {report['started']}: exit code {report['exit-code']}, {report['seconds']} s")
-    for index in report["indexes"]:
-        if index["state"] != "complete":
-            why = f"{index['reason'] or ''} {index['what'] or ''}".strip()
-            print(scrub(f"  {index['name']}: {index['state']} {why}".rstrip()))
+    """The last run, as far as a report of any version tells it."""
+    print(f"last run {report.get('started')}: exit code {report.get('exit-code')}, {report.get('seconds')} s")
+    for index in report.get("indexes", ()):
+        if index.get("state") != "complete":
+            words = (f"  {index.get('name')}:", index.get("state"), index.get("reason"), index.get("what"))
+            print(scrub(" ".join(word for word in words if word)))
 
 
 def schema_command(options: argparse.Namespace) -> int:
@@ -119,7 +121,11 @@ def _chosen(names: list[str] | None, settings: Settings, flag: str) -> frozenset
         return None
     known = {index.name for index in settings.indexes}
     problems = [
-        Problem(f"{flag} {name}", "no such index is configured", f"use one of: {', '.join(sorted(known))}")
+        Problem(
+            flag if "://" in name else f"{flag} {name}",
+            "no such index is configured",
+            f"use one of: {', '.join(sorted(known))}",
+        )
         for name in names
         if name not in known
     ]

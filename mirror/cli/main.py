@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import sys
 import traceback
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 from mirror import __version__
 from mirror.errors import Busy, ConfigError, InvalidName, MirrorError
 
+_DESCRIPTORS = 16_384
 _EXIT_CODES = """exit codes: 0 complete; 1 failed, nothing new was published; 2 usage or configuration;
 3 published, but something is held or incomplete (the report says what); 75 another run holds the lock;
 130, 143 interrupted, a rerun continues"""
@@ -26,30 +28,40 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command; its exit code."""
     options = _parser().parse_args(arguments)
     os.umask(0o022)  # what is published is for a web server to read; private files set their own mode
+    _allow_descriptors()
     from mirror.cli.output import say
+    from mirror.run.report import Exit
 
     try:
         code: int = options.run(options)
     except KeyboardInterrupt:
-        code = 130
+        code = Exit.INTERRUPTED
     except (ConfigError, InvalidName) as error:
         say(str(error))
-        code = 2
+        code = Exit.USAGE
     except Busy as error:
         say(str(error))
-        code = 75
+        code = Exit.BUSY
     except MirrorError as error:
         say(f"failed: {error}")
-        code = 1
+        code = Exit.FAILED
     except BrokenPipeError:
         sys.stdout = None
-        code = 1
+        code = Exit.FAILED
     except Exception as error:  # noqa: BLE001 - the last handler: a defect ends the run with a clear line
         say(f"failed: this is a defect of index-mirror, please report it: {type(error).__name__}; -v shows more")
         if options.verbose:
             say("".join(traceback.format_exception(error)))
-        code = 1
+        code = Exit.FAILED
     return code
+
+
+def _allow_descriptors() -> None:
+    """Fifty indexes keep more connections than the usual soft limit of 1,024 files; the hard one allows them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < _DESCRIPTORS:
+        most = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _parser() -> argparse.ArgumentParser:

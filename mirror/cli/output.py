@@ -6,6 +6,7 @@ Everything here goes to standard error; standard output is for data.
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -72,6 +73,8 @@ class _Lines:
             text = _detail(event)
         if text is not None:
             self._say(text)
+        if self._verbose and isinstance(event, events.IndexStopped) and event.defect is not None:
+            self._say("".join(traceback.format_exception(event.defect)))
 
 
 def _important(event: events.Event) -> str | None:
@@ -84,9 +87,10 @@ def _important(event: events.Event) -> str | None:
             return f"warning: index {index}: {what}"
         case events.IndexStopped(index=index, reason=reason, what=what):
             return f"{reason}: index {index}: {what}; nothing of it changes in this run"
-        case events.TreeBlocked(merged=merged):
+        case events.TreeBlocked(merged=merged, published=published):
             unknown = ", ".join(merged.unknown)
-            return f"tree {merged.tree.name} shows nothing new: never had an answer of index {unknown}"
+            now = "shows nothing new" if published else "is not published"
+            return f"tree {merged.tree.name} {now}: never had an answer of index {unknown}"
         case events.IndexDropped(index=index):
             return f"index {index} is no longer configured: its tree is no longer published"
         case _:
@@ -173,7 +177,7 @@ def _index_line(index: IndexReport) -> str:
         text += f" ({index.reason}: {index.what})"
     text += f"; {index.files} files published, {index.files_fetched} fetched ({size_text(index.bytes)}), "
     text += f"{index.files_kept} kept, {index.files_withdrawn} withdrawn"
-    if index.to_fetch > index.files_fetched:
+    if index.to_fetch > index.files_fetched + index.files_recalled:
         text += f", {index.to_fetch} wanted ({size_text(index.to_fetch_bytes)})"
     problems = {"refused": len(index.refused), "in trouble": len(index.troubles), "foreign links": index.foreign_links}
     return text + "".join(f", {count} {what}" for what, count in problems.items() if count)

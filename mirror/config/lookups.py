@@ -84,11 +84,10 @@ def _keyring_entry(index: Index, username: bytes | None, service: str) -> tuple[
     kind: str | None = None
     try:
         found = keyring.get_credential(service, None if username is None else username.decode(errors="replace"))
+        pair = (found.username.encode(), found.password.encode()) if found and found.password else None
     except Exception as error:  # noqa: BLE001 - backends are plugins and raise what they like
         kind = type(error).__name__
     if kind is not None:
         remedy = "unlock the keyring, or give the credentials in another way"
         raise unavailable(index.name, "keyring", f"the backend failed ({kind})", remedy)
-    if not found or not found.password or (username is not None and found.username.encode() != username):
-        return None
-    return found.username.encode(), found.password.encode()
+    return None if pair is None or (username is not None and pair[0] != username) else pair

@@ -164,9 +164,9 @@ class _Variables:
 
 
 def _bearer(index: IndexName, value: bytes, source: str, expires: float | None) -> _Found:
-    if any(byte < 0x20 or byte == 0x7F for byte in value):
-        remedy = "store the token alone, on one line"
-        raise unavailable(index, source, "the token holds a control character, which no header can carry", remedy)
+    if value != value.strip() or any(byte < 0x20 or byte == 0x7F for byte in value):
+        what = "the token holds a control character, or a blank at an end, which no header can carry"
+        raise unavailable(index, source, what, "store the token alone, on one line")
     return _Found("bearer", b"", Secret(value), source, expires)
 
 

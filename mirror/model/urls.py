@@ -24,8 +24,7 @@ _BARE = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
 _PLAIN_PATH = re.compile(r"(?:/(?!\.)[A-Za-z0-9_~!$&'()*+,;=:@.-]*)+")
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\]")
 _PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_DOT = re.compile(r"%2e", re.IGNORECASE)
-_TRICK = re.compile(r"%2e|%2f|%5c|%00|\\", re.IGNORECASE)
+_TRICK = re.compile(r"%(?:25)*(?:2e|2f|5c|00)|\\|/\.\.?;", re.IGNORECASE)
 _MAX_URL = 16_384
 
 
@@ -119,7 +118,7 @@ def url(text: str) -> Url:
         raise InvalidUrl("the URL's host or port cannot be read") from error
     scheme = parts.scheme.lower()
     if scheme not in _DEFAULT_PORTS:
-        raise InvalidUrl("the URL does not begin with http:// or https://")
+        raise InvalidUrl("the URL does not begin with http or https")
     if not host:
         raise InvalidUrl("the URL has no host")
     if port == 0:
@@ -169,7 +168,7 @@ def join(base: Url, href: str) -> Url:
     if _ABSOLUTE.match(href):
         return url(href)
     if _BARE.match(href):
-        raise InvalidUrl("the link's scheme is not http:// or https://")
+        raise InvalidUrl("the link's scheme is not http or https")
     try:
         resolved = urljoin(base.text, href)
     except ValueError as error:

@@ -7,6 +7,7 @@ first, and the others wait for that (C8). A value that was rejected is never sen
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Awaitable, Callable
 
 import anyio
@@ -18,6 +19,7 @@ from mirror.net.policy import Hop, may_authenticate
 
 Resolve = Callable[[Index], Awaitable[Credential | None]]
 _EARLY = 30.0  # seconds before a known expiry at which a secret is looked up again
+_EARLY_SHARE = 0.1  # of a lifetime that is shorter than that
 
 
 class Authenticator:
@@ -27,64 +29,91 @@ class Authenticator:
         self._index = index
         self._resolve = resolve
         self._credential: Credential | None = None
+        self._stale_at: float | None = None
         self._lock = anyio.Lock()
         self._epoch = 0
-        self._accepted_epoch: int | None = None
+        self._accepted_epoch = -1
         self._rejected: set[tuple[bytes, bytes]] = set()
+        self._given_up: Failure | None = None
 
     async def start(self) -> None:
         """Look the secret up. Raises `Failure` when a configured source cannot give it."""
-        self._credential = await self._look_up()
+        self._take(await self._look_up())
+
+    @property
+    def account(self) -> str:
+        """As whom this index is asked, without the secret: `anonymous`, or the kind and a digest of the user name."""
+        if self._credential is None:
+            return "anonymous"
+        return f"{self._credential.kind} {hashlib.sha256(self._credential.username).hexdigest()}"
 
     @property
     def kind(self) -> str:
-        """How this index authenticates, without any secret: for cache keys and reports."""
+        """How this index authenticates: `anonymous`, `basic` or `bearer`."""
         return "anonymous" if self._credential is None else self._credential.kind
 
     async def header(self, hop: Hop) -> tuple[int, bytes | None]:
-        """The Authorization value for `hop`, or None; and the epoch to name when it is rejected."""
+        """The Authorization value for `hop`, or None; and the epoch to name when it is rejected. Raises `Failure`."""
         if self._credential is None or not may_authenticate(self._index, hop):
             return self._epoch, None
-        expires = self._credential.expires
-        if expires is not None and anyio.current_time() > expires - _EARLY:
-            await self._refresh(self._epoch)
-        return self._epoch, _authorization(self._credential)
+        if self._must_not_be_sent() or self._stale():
+            async with self._lock:
+                if self._given_up is not None:
+                    raise self._given_up
+                if self._must_not_be_sent() or self._stale():
+                    await self._replace()
+        credential = self._credential
+        return self._epoch, _authorization(credential) if credential.reach.covers(hop.url) else None
 
     def accepted(self, epoch: int) -> None:
         """Note that the server took the secret of `epoch`."""
-        self._accepted_epoch = epoch
+        self._accepted_epoch = max(self._accepted_epoch, epoch)
 
     async def rejected(self, epoch: int) -> None:
         """Return when another try makes sense after a 401 to the secret of `epoch`; else raise `Failure`."""
+        if self._credential is not None and epoch == self._epoch:
+            self._rejected.add(_identity(self._credential))
         async with self._lock:
-            if epoch != self._epoch:
-                return
-            if self._credential is not None:
-                self._rejected.add(_identity(self._credential))
-            if epoch > 0 and self._accepted_epoch != epoch:
-                raise self._refusal("the refreshed secret was rejected as well")
-            await self._replace()
-
-    async def _refresh(self, epoch: int) -> None:
-        async with self._lock:
+            if self._given_up is not None:
+                raise self._given_up
             if epoch == self._epoch:
+                if epoch > 0 and self._accepted_epoch < epoch:
+                    raise self._refusal("the refreshed secret was rejected as well")
                 await self._replace()
+
+    def _must_not_be_sent(self) -> bool:
+        return self._credential is not None and _identity(self._credential) in self._rejected
+
+    def _stale(self) -> bool:
+        return self._stale_at is not None and anyio.current_time() > self._stale_at
 
     async def _replace(self) -> None:
         fresh = await self._look_up()
         if fresh is None or _identity(fresh) in self._rejected:
             raise self._refusal("the server rejected the credentials and their source has no new ones")
-        self._credential = fresh
+        self._take(fresh)
         self._epoch += 1
+
+    def _take(self, credential: Credential | None) -> None:
+        self._credential = credential
+        self._stale_at = None
+        if credential is not None and credential.expires is not None:
+            lifetime = credential.expires - anyio.current_time()
+            self._stale_at = credential.expires - min(_EARLY, _EARLY_SHARE * lifetime)
 
     async def _look_up(self) -> Credential | None:
         try:
-            return await self._resolve(self._index)
+            credential = await self._resolve(self._index)
         except SecretUnavailable as error:
-            raise Failure(Reason.NO_CREDENTIALS, str(error), holds_index=True) from None
+            raise self._refusal(str(error), Reason.NO_CREDENTIALS) from None
+        if credential is not None and credential.index != self._index.name:
+            raise self._refusal("its source gave the credential of another index", Reason.NO_CREDENTIALS)
+        return credential
 
-    def _refusal(self, what: str) -> Failure:
-        return Failure(Reason.REJECTED, what, holds_index=True)
+    def _refusal(self, what: str, reason: Reason = Reason.REJECTED) -> Failure:
+        """The failure that ends the index; every later request gets the same."""
+        self._given_up = Failure(reason, what, holds_index=True)
+        return self._given_up
 
 
 def _identity(credential: Credential) -> tuple[bytes, bytes]:

@@ -71,8 +71,10 @@ async def decoded(chunks: AsyncIterator[bytes], encoding: str, origin: Origin, l
                 parts.append(part)
     except zlib.error:
         raise Failure(Reason.BROKEN, f"{origin} sends gzip that cannot be read", retryable=True) from None
-    if not inflate.eof:
-        raise Failure(Reason.BROKEN, f"a compressed page of {origin} is cut short", retryable=True)
+    if not inflate.eof or inflate.unused_data:
+        raise Failure(
+            Reason.BROKEN, f"a compressed page of {origin} is cut short or goes on behind its end", retryable=True
+        )
     return b"".join(parts)
 
 

@@ -8,8 +8,8 @@ retrying are done here; what may follow a redirect or carry the credential is de
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -77,8 +77,13 @@ class Session:
 
     @property
     def authentication(self) -> str:
-        """`anonymous`, `basic` or `bearer`: what a report may say, and part of a cached page's key."""
+        """`anonymous`, `basic` or `bearer`: what a person may be told."""
         return self._authenticator.kind
+
+    @property
+    def account(self) -> str:
+        """As whom pages are asked for: part of a cached page's key, without any secret."""
+        return self._authenticator.account
 
     def project_url(self, project: ProjectName | None) -> Url:
         """The address of a project page; None: of the project list."""
@@ -107,7 +112,7 @@ class Session:
             headers["If-Modified-Since"] = validators.last_modified
         async with self._get(url, headers, stay=not self.index.follow_forwarding) as (hop, response):
             if response.status_code == 304:
-                if validators:
+                if validators and not hop.away:
                     return None
                 raise Failure(Reason.BROKEN, f"{hop.url.origin} answers 304 to a question without a condition")
             self._expect_ok(response, hop)
@@ -117,13 +122,14 @@ class Session:
                 encoding = response.headers.get("content-encoding", "")
                 body = await decoded(chunks, encoding, hop.url.origin, limits.max_page_size)
         headers_in = response.headers
+        found = Validators(
+            etag=_validator(headers_in.get("etag")), last_modified=_validator(headers_in.get("last-modified"))
+        )
         page = Page(
             url=hop.url,
             body=body,
             content_type=headers_in.get("content-type"),
-            validators=Validators(
-                etag=_validator(headers_in.get("etag")), last_modified=_validator(headers_in.get("last-modified"))
-            ),
+            validators=Validators() if hop.away else found,  # what a stranger says of its page is not for this index
         )
         try:
             return read(page)
@@ -157,15 +163,15 @@ class Session:
         attempt = 0
         while True:
             attempt += 1
-            await anyio.sleep_until(self._quiet_until)
             try:
-                async with self._here, self._everything:
+                async with self._turn():
                     result = await operation()
             except Failure as failure:
                 wait = self.budget.wait(attempt, failure, random.random())  # noqa: S311 - jitter, not a secret
-                if failure.retry_after is not None and wait is not None:
-                    self._quiet_until = max(self._quiet_until, anyio.current_time() + wait)
-                elif wait is not None:
+                if failure.retry_after is not None:
+                    pause = min(failure.retry_after, self.index.limits.retry_after_cap)
+                    self._quiet_until = max(self._quiet_until, anyio.current_time() + pause)
+                if wait is not None:
                     await anyio.sleep(wait)
                 elif self.budget.gave_up(failure):
                     what = f"requests keep failing, last: {failure}"
@@ -175,6 +181,16 @@ class Session:
             else:
                 self.budget.succeeded()
                 return result
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """A slot of this index and one of the run, once the index may be asked at all."""
+        while True:
+            await anyio.sleep_until(self._quiet_until)
+            async with self._here, self._everything:
+                if anyio.current_time() >= self._quiet_until:
+                    yield
+                    return
 
     @asynccontextmanager
     async def _get(
@@ -189,7 +205,8 @@ class Session:
         while True:
             epoch, authorization = await self._authenticator.header(hop)
             self.budget.asked()
-            response = await self._send(hop, headers, authorization)
+            with _at(hop):
+                response = await self._send(hop, headers, authorization)
             async with _closing(response):
                 if response.status_code == 401 and authorization is not None:
                     rejections += 1
@@ -204,7 +221,8 @@ class Session:
                 else:
                     if authorization is not None and response.status_code < 400:
                         self._authenticator.accepted(epoch)
-                    yield hop, response
+                    with _at(hop):
+                        yield hop, response
                     return
             await self._authenticator.rejected(epoch)
 
@@ -217,7 +235,8 @@ class Session:
             sent.append((b"Authorization", authorization))
         target = request_url(hop.url)
         sent.insert(0, (b"Host", target.netloc))
-        with failures_of(hop.url.origin):
+        limits = self.index.limits
+        with failures_of(hop.url.origin), anyio.fail_after(limits.connect_timeout + limits.stall_timeout):
             request = httpx.Request("GET", target, headers=sent, extensions={"timeout": timeouts(self.index)})
             return await self._transport.handle_async_request(request)
 
@@ -247,6 +266,16 @@ def _validator(value: str | None) -> str | None:
     return None if value is None or len(value) > _MAX_VALIDATOR or scrub(value) != value else value
 
 
+@contextmanager
+def _at(hop: Hop) -> Iterator[None]:
+    """Have failures say whether they happened away from the index."""
+    try:
+        yield
+    except Failure as failure:
+        failure.away = hop.away
+        raise
+
+
 @asynccontextmanager
 async def _closing(response: httpx.Response) -> AsyncIterator[None]:
     try:
@@ -272,7 +301,8 @@ class Sessions:
 @asynccontextmanager
 async def open_session(index: Index, resolve: Resolve, everything: anyio.CapacityLimiter) -> AsyncIterator[Session]:
     """A session for `index`, closed at the end."""
-    async with AsyncExitStack() as stack:
-        session = Session(index, resolve, everything)
-        stack.push_async_callback(session.close)
+    session = Session(index, resolve, everything)
+    try:
         yield session
+    finally:
+        await session.close()

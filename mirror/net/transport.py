@@ -69,11 +69,11 @@ def failures_of(origin: Origin) -> Iterator[None]:
         yield
     except httpx.ConnectTimeout:
         raise Failure(Reason.TIMEOUT, f"no connection to {origin} in time", retryable=True) from None
-    except httpx.TimeoutException:
+    except (httpx.TimeoutException, TimeoutError):
         raise Failure(Reason.STALLED, f"{origin} stopped sending", retryable=True) from None
     except httpx.ConnectError as error:
         raise _connect_failure(origin, error) from error
-    except (httpx.ProtocolError, httpx.NetworkError) as error:
+    except (httpx.ProtocolError, httpx.NetworkError, OSError) as error:  # ssl.SSLError in mid-stream is an OSError
         raise Failure(Reason.BROKEN, f"the answer of {origin} broke off or is no HTTP", retryable=True) from error
     except (httpx.TransportError, httpx.InvalidURL) as error:
         raise Failure(Reason.BROKEN, f"no answer from {origin}: {type(error).__name__}") from error

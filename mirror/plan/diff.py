@@ -27,6 +27,11 @@ class ProjectDiff(msgspec.Struct, frozen=True, kw_only=True):
     withdraw: tuple[Receipt, ...] = ()
     """Held, and neither offered nor wanted any more."""
 
+    @property
+    def staying(self) -> tuple[Receipt, ...]:
+        """Every held file that is not withdrawn."""
+        return (*self.keep, *(receipt for receipt, _ in (*self.describe, *self.changed)))
+
 
 def diff(
     held: Mapping[Filename, Receipt], links: Iterable[FileLink], doubted: Collection[Filename] = ()
@@ -45,7 +50,7 @@ def diff(
         if receipt is None:
             fetch.append(link)
         elif contradicts(link, receipt):
-            changed.append((receipt, link))
+            changed.append((receipt.refreshed(link), link))
         elif link.core_metadata and receipt.metadata_sha256 is None:
             describe.append((receipt.refreshed(link), link))
         else:

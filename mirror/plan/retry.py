@@ -37,6 +37,7 @@ class Budget:
         self._limits = limits
         self.requests = 0
         self.retries = 0
+        self._charged = 0
         self._failed_in_a_row = 0
 
     def asked(self) -> None:
@@ -48,21 +49,27 @@ class Budget:
         self._failed_in_a_row = 0
 
     def gave_up(self, failure: Failure) -> bool:
-        """Note an object that was not had after all tries; True: the server is ill, ask it no further."""
-        if failure.reason in _ILL:
-            self._failed_in_a_row += 1
+        """Note an object that was not had after all tries; True: the index's own server is ill, ask it no further."""
+        if failure.away:
+            return False
+        self._failed_in_a_row = self._failed_in_a_row + 1 if failure.reason in _ILL else 0
         return self._failed_in_a_row >= FAILURES_IN_A_ROW
 
     def wait(self, attempt: int, failure: Failure, jitter: float) -> float | None:
-        """Seconds to wait before the next try, or None to give up; `attempt` counts from 1, `jitter` is in [0, 1)."""
+        """Seconds to wait before the next try, or None to give up; `attempt` counts from 1, `jitter` is in [0, 1).
+
+        A wait that the server asked for comes before the jitter, up to its cap, and is not charged.
+        """
         if not failure.retryable or attempt >= self._limits.tries:
             return None
-        if self.retries >= max(BUDGET_FLOOR, BUDGET_SHARE * self.requests):
-            return None
+        if failure.retry_after is None:
+            floor = max(BUDGET_FLOOR, 2 * self._limits.concurrency)
+            if self._charged >= max(floor, BUDGET_SHARE * self.requests):
+                return None
+            self._charged += 1
         self.retries += 1
-        if failure.retry_after is not None:
-            return min(failure.retry_after, self._limits.retry_after_cap)
-        return jitter * min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** (attempt - 1))
+        asked = min(failure.retry_after or 0.0, self._limits.retry_after_cap)
+        return asked + jitter * min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** (attempt - 1))
 
 
 def retry_after(text: str | None, now: datetime) -> float | None:

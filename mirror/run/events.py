@@ -94,6 +94,8 @@ class IndexStopped(_Event, frozen=True, kw_only=True):
     index: IndexName
     reason: Reason
     what: str
+    defect: Exception | None = None
+    """What our own code raised, when that is why."""
 
 
 class IndexSettled(_Event, frozen=True, kw_only=True):
@@ -117,6 +119,8 @@ class TreeBlocked(_Event, frozen=True, kw_only=True):
     """A merged tree shows nothing new, because an index that might own anything never answered."""
 
     merged: MergedTree
+    published: bool
+    """Whether its last definition is still shown; if not, the tree is not there."""
 
 
 class IndexDropped(_Event, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from mirror.errors import Failure, Reason
 from mirror.model.files import FileLink, Receipt, Status, Validators
 from mirror.model.holding import Holding
-from mirror.model.names import ProjectName
+from mirror.model.names import Filename, ProjectName
 from mirror.net.session import Session
 from mirror.plan.diff import ProjectDiff, diff
 from mirror.plan.settle import Answer, Seen, Settlement, Unanswered, Unchanged, settle
@@ -36,7 +36,8 @@ class _Work(msgspec.Struct, kw_only=True):
     status: Status
     withdraw: tuple[Receipt, ...]
     validators: Validators
-    files: list[Receipt]
+    files: dict[Filename, Receipt]
+    """What the page's files are now: begins with all that stay, so that no failure can lose one."""
     empty: bool
     """Whether the page offers nothing that is wanted."""
     whole: bool = True
@@ -69,36 +70,16 @@ class IndexRun:
         self._stopped: Failure | None = None
         self._scope = anyio.CancelScope()
 
-    async def run(self) -> Settlement | None:
-        """Mirror the index; None when nothing of it may change tonight."""
-        began = anyio.current_time()
-        settlement: Settlement | None = None
-        try:
-            await self._session.start()
-            names = await self._pages.names()
-        except Failure as failure:
-            self._stopped = failure
-        else:
-            self._emit(events.IndexListed(index=self._index.name, projects=len(names)))
-            with self._scope:
-                await self._crawl(names)
-        if self._stopped is None:
-            settlement = self._settle()
-        else:
-            stopped = self._stopped
-            self._emit(events.IndexStopped(index=self._index.name, reason=stopped.reason, what=stopped.what))
-        holding = settlement.holding if settlement is not None and not self._dry else self._before
-        self._emit(
-            events.IndexSettled(
-                index=self._index.name,
-                files=sum(len(held.files) for held in holding.values()),
-                withdrawn=settlement.withdrawn if settlement else (),
-                requests=self._session.budget.requests,
-                retries=self._session.budget.retries,
-                seconds=anyio.current_time() - began,
-            )
-        )
-        return settlement
+    async def run(self) -> Settlement:
+        """Mirror the index. Raises `Failure` when nothing of it may change tonight."""
+        await self._session.start()
+        names = await self._pages.names()
+        self._emit(events.IndexListed(index=self._index.name, projects=len(names)))
+        with self._scope:
+            await self._crawl(names)
+        if self._stopped is not None:
+            raise self._stopped
+        return self._settle()
 
     async def _crawl(self, names: tuple[ProjectName, ...]) -> None:
         send_names, names_in = anyio.create_memory_object_stream[ProjectName](_MANY_NAMES)
@@ -140,7 +121,7 @@ class IndexRun:
             status=answered.page.status,
             withdraw=plan.withdraw,
             validators=answered.validators,
-            files=[*plan.keep, *(receipt for receipt, _ in plan.changed)],
+            files={receipt.filename: receipt for receipt in plan.staying},
             empty=not answered.wanted,
             clean=not answered.page.refused and not plan.changed,
         )
@@ -148,14 +129,14 @@ class IndexRun:
             events.PagePlanned(
                 index=self._index.name,
                 project=name,
-                kept=len(plan.keep) + len(plan.changed) + len(plan.describe),
+                kept=len(plan.staying),
                 fetch=plan.fetch,
                 withdraw=plan.withdraw,
                 foreign=sum(not self._index.reach.home(link.url) for link in answered.wanted),
             )
         )
         for _, link in plan.changed:
-            what = "the index now announces other bytes under this name; the file first seen is kept"
+            what = "the index now announces other bytes under this name; the file first seen is kept; ask its owner why"
             self._trouble(name, link.filename, Failure(Reason.CHANGED, what))
         return plan
 
@@ -178,7 +159,7 @@ class IndexRun:
         work.clean &= obtained.clean
 
         def done(receipt: Receipt) -> None:
-            work.files.append(receipt)
+            work.files[receipt.filename] = receipt
             if isinstance(job, FileLink):
                 self._emit(events.FileHeld(receipt=receipt, fetched=obtained.fetched))
 
@@ -188,7 +169,7 @@ class IndexRun:
         for name, work in self._work.items():
             self._answers[name] = Seen(
                 status=work.status,
-                files=tuple(work.files),
+                files=tuple(work.files.values()),
                 empty=work.empty,
                 withdraw=work.withdraw,
                 whole=work.whole,

@@ -76,7 +76,14 @@ async def night(settings: Settings, options: Options, observer: events.Emit) -> 
                 exit_code, error = interruption.exit_code, f"interrupted by {interruption.signal.name}; run it again"
         except StoreError as failure:
             exit_code, error = Exit.FAILED, str(failure)
+        except Exception as defect:
+            builder.finish(time.monotonic() - began, Exit.FAILED, f"a defect of index-mirror: {type(defect).__name__}")
+            store.write_report(builder.report.encode())
+            raise
         report = builder.finish(time.monotonic() - began, exit_code, error)
         if not options.dry_run:
-            store.write_report(report.encode())
+            try:
+                store.write_report(report.encode())
+            except StoreError as failure:
+                builder.finish(report.seconds, Exit(report.exit_code) or Exit.INCOMPLETE, error or str(failure))
     return report

@@ -15,7 +15,7 @@ from mirror.net.session import PAGE_ACCEPT, Page, Session
 from mirror.plan.select import Selection
 from mirror.plan.settle import shrunk
 from mirror.run import events
-from mirror.simple.links import shown
+from mirror.simple.links import UNREAD, shown
 from mirror.simple.parse import parse_project_list, parse_project_page
 from mirror.store.cache import Cache, Saved, page_key
 
@@ -32,11 +32,12 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
     validators: Validators
 
     def doubted(self, held: Collection[Filename]) -> list[Filename]:
-        """The names in `held` that a refused entry may mean; any, when a refusal has no name."""
+        """The names in `held` that a refused entry may mean; any, when an entry could not be read at all."""
         if self.page.status.status == "quarantined":
             return []
+        unread = any(refusal.rule == UNREAD and refusal.file is None for refusal in self.page.refused)
         refused = {refusal.file for refusal in self.page.refused}
-        return [name for name in held if None in refused or shown(name) in refused]
+        return [name for name in held if unread or shown(name) in refused]
 
 
 class PageReader:
@@ -72,6 +73,8 @@ class PageReader:
             self._emit(events.Refused(refusal=refusal))
         self._warn(*listed.warnings)
         names = self._selection.projects(listed.projects)
+        if any(refusal.file is None for refusal in listed.refused):  # it might have been any of those held
+            names = tuple(sorted({*names, *self._held_and_wanted()}))
         held = len(self._before)
         if not self._accept_shrink and shrunk(held, len(names), self._index.limits.max_shrink):
             what = f"its list went from {held} projects to {len(names)}; {acceptance(self._index.name)}"
@@ -124,13 +127,15 @@ class PageReader:
 
     def _names_without_list(self, failure: Failure) -> tuple[ProjectName, ...]:
         """An index without a list: what is configured by name, and what is held and still wanted."""
-        held = {project for project in self._before if self._selection.wants_project(project)}
-        names = held.union(self._selection.names)
+        names = self._held_and_wanted().union(self._selection.names)
         if not names:
             what = f"no project list ({failure.what}); name the index's projects in `projects`"
             raise Failure(failure.reason, what, holds_index=True)
         self._warn(f"no project list ({failure.what}): only the projects configured by name are mirrored")
         return tuple(sorted(names))
+
+    def _held_and_wanted(self) -> set[ProjectName]:
+        return {project for project in self._before if self._selection.wants_project(project)}
 
     def _wants(self, link: FileLink) -> bool:
         project = link.source.project
@@ -152,7 +157,7 @@ class PageReader:
 
     def _key(self, project: ProjectName | None) -> str:
         session = self._session
-        return page_key(self._index, session.authentication, session.project_url(project), PAGE_ACCEPT)
+        return page_key(self._index, session.account, session.project_url(project), PAGE_ACCEPT)
 
 
 def acceptance(index: IndexName) -> str:

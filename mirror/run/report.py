@@ -27,6 +27,9 @@ _WAITS_FOR_A_PERSON = {
     Reason.NO_CREDENTIALS,
     Reason.CONFIGURATION,
     Reason.VERSION,
+    Reason.FORBIDDEN,
+    Reason.NOT_FOUND,
+    Reason.DEFECT,
 }
 Count = Annotated[int, Meta(ge=0)]
 
@@ -123,7 +126,16 @@ class Report(msgspec.Struct, kw_only=True, rename="kebab"):
 
     def encode(self) -> bytes:
         """The report as JSON, without any secret."""
-        return scrub(msgspec.json.format(msgspec.json.encode(self), indent=2).decode()).encode() + b"\n"
+        return msgspec.json.format(msgspec.json.encode(scrubbed(msgspec.to_builtins(self))), indent=2) + b"\n"
+
+
+def scrubbed(value: Any) -> Any:
+    """Plain data with every text in it scrubbed; keys are ours."""
+    if isinstance(value, str):
+        return scrub(value)
+    if isinstance(value, dict):
+        return {key: scrubbed(item) for key, item in value.items()}
+    return [scrubbed(item) for item in value] if isinstance(value, list) else value
 
 
 def json_schema() -> bytes:
@@ -157,6 +169,9 @@ class ReportBuilder:
             case events.FileHeld(receipt=receipt):
                 _note_file(self._indexes[receipt.index], event)
             case _:
+                if event.index not in self._indexes:  # trouble of an index that this run does not look at
+                    self._indexes[event.index] = IndexReport(name=event.index)
+                    report.indexes.append(self._indexes[event.index])
                 _note_index(self._indexes[event.index], event)
 
     def finish(self, seconds: float, exit_code: int | None = None, error: str | None = None) -> Report:
@@ -236,5 +251,8 @@ def _exit_code(report: Report) -> Exit:
 
 
 def decode(content: bytes) -> Any:
-    """A report that was kept, as plain values: it may be of another version."""
-    return msgspec.json.decode(content)
+    """A report that was kept, as plain values: it may be of another version. None when it cannot be read."""
+    try:
+        return msgspec.json.decode(content)
+    except msgspec.DecodeError:
+        return None

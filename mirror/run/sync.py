@@ -12,13 +12,15 @@ import anyio
 import msgspec
 
 from mirror.config.load import Settings
-from mirror.errors import Failure, MirrorError
+from mirror.errors import Failure, MirrorError, Reason, StoreError
+from mirror.model.files import Receipt
 from mirror.model.holding import Holdings
 from mirror.model.index import Index, Tree
 from mirror.model.names import IndexName, TreeName
 from mirror.net.authenticator import Resolve
 from mirror.net.session import Session, Sessions, open_session
 from mirror.plan.merge import MergedTree, merge
+from mirror.plan.settle import SMALL, Settlement, shrunk
 from mirror.run import events
 from mirror.run.commit import Committer, committing
 from mirror.run.files import FileFetcher
@@ -44,7 +46,7 @@ async def sync(settings: Settings, options: Options, resolve: Resolve, store: St
     """Mirror the chosen indexes and publish. The caller holds the store's lock. Raises `StoreError`."""
     before = store.current()
     emit(events.Serving(generation=before.number if before is not None else None, new=False))
-    held: Holdings = before.holdings if before is not None else {}
+    held = _sound(before.holdings, await store.lost(before.holdings), emit) if before is not None else {}
     configured = {index.name for index in settings.indexes}
     for name in sorted(set(held) - configured):
         emit(events.IndexDropped(index=name))
@@ -53,30 +55,43 @@ async def sync(settings: Settings, options: Options, resolve: Resolve, store: St
     opened: dict[IndexName, Session] = {}
     sessions = Sessions(opened)
 
+    async def one(index: Index, committer: Committer) -> Settlement:
+        holding, accept = held.get(index.name, {}), index.name in options.accept_shrink
+        async with open_session(index, resolve, everything) as session:
+            opened[index.name] = session
+            pages = PageReader(session, store.cache, holding, emit, accept_shrink=accept)
+            files = FileFetcher(sessions, store.admission, emit)
+            run = IndexRun(session, pages, files, committer, holding, emit, accept_shrink=accept, dry=options.dry_run)
+            return await run.run()
+
     async def night(index: Index, committer: Committer) -> None:
+        began = anyio.current_time()
+        withdrawn: tuple[Receipt, ...] = ()
         try:
-            async with open_session(index, resolve, everything) as session:
-                opened[index.name] = session
-                holding = held.get(index.name, {})
-                accept = index.name in options.accept_shrink
-                run = IndexRun(
-                    session,
-                    PageReader(session, store.cache, holding, emit, accept_shrink=accept),
-                    FileFetcher(sessions, store.admission, emit),
-                    committer,
-                    holding,
-                    emit,
-                    accept_shrink=accept,
-                    dry=options.dry_run,
-                )
-                settlement = await run.run()
+            with first_error():
+                settlement = await one(index, committer)
+        except StoreError:
+            raise
         except Failure as failure:
             emit(events.IndexStopped(index=index.name, reason=failure.reason, what=failure.what))
-            files = sum(len(project.files) for project in held.get(index.name, {}).values())
-            emit(events.IndexSettled(index=index.name, files=files))
+        except Exception as error:  # noqa: BLE001 - a defect that one index brings out must not stop the others (I17)
+            what = f"a defect of index-mirror, please report it: {type(error).__name__}; -v shows more"
+            emit(events.IndexStopped(index=index.name, reason=Reason.DEFECT, what=what, defect=error))
         else:
-            if settlement is not None:
+            withdrawn = settlement.withdrawn
+            if not options.dry_run:
                 after[index.name] = settlement.holding
+        budget = opened[index.name].budget if index.name in opened else None
+        emit(
+            events.IndexSettled(
+                index=index.name,
+                files=sum(len(project.files) for project in after.get(index.name, {}).values()),
+                withdrawn=withdrawn,
+                requests=budget.requests if budget else 0,
+                retries=budget.retries if budget else 0,
+                seconds=anyio.current_time() - began,
+            )
+        )
 
     with first_error():
         async with committing(store.admission) as committer, anyio.create_task_group() as tasks:
@@ -84,6 +99,27 @@ async def sync(settings: Settings, options: Options, resolve: Resolve, store: St
                 tasks.start_soon(night, index, committer)
     if not options.dry_run:
         await _publish(settings, store, after, before, emit)
+
+
+def _sound(holdings: Holdings, lost: Sequence[Receipt], emit: events.Emit) -> Holdings:
+    """`holdings` without the files that the disk has lost: they are fetched again. Raises `StoreError` for most."""
+    if not lost:
+        return holdings
+    count = sum(len(held.files) for holding in holdings.values() for held in holding.values())
+    if len(lost) > SMALL and shrunk(count, count - len(lost), 0.5):
+        raise StoreError(f"{len(lost)} of {count} published files are missing from the disk; is all of it mounted?")
+    for receipt in lost:
+        what = "it is no longer on the disk as it was published; it is published again once it was fetched again"
+        index, project = receipt.index, receipt.project
+        emit(events.Trouble(index=index, project=project, file=receipt.filename, reason=Reason.LOST, what=what))
+    gone = set(lost)
+    return {
+        index: {
+            name: msgspec.structs.replace(held, files=tuple(file for file in held.files if file not in gone))
+            for name, held in holding.items()
+        }
+        for index, holding in holdings.items()
+    }
 
 
 @contextmanager
@@ -118,9 +154,12 @@ def _trees(
     for tree in trees:
         merged = merge(tree, holdings)
         if merged.unknown:
+            blocked = merged
+            if tree.name in old:
+                merged = merge(old[tree.name], holdings)
             if len(tree.indexes) > 1:
-                emit(events.TreeBlocked(merged=merged))
-            if tree.name not in old or (merged := merge(old[tree.name], holdings)).unknown:
+                emit(events.TreeBlocked(merged=blocked, published=not merged.unknown))
+            if merged.unknown:
                 continue
         for collision in merged.collisions:
             emit(events.Collided(collision=collision))

@@ -33,6 +33,9 @@ _MICROSECONDS = len(".123456")  # PEP 700: no more digits than that
 _MAX_SHOWN, _MAX_REASON, _MAX_REQUIRES_PYTHON = 120, 1_000, 200  # characters
 _MAX_SIZE = 2**63 - 1  # bytes: what any file system can hold
 
+UNREAD = "PEP 691"
+"""The rule of a refused entry that could not be read, so that without a name it may mean any file."""
+
 _LINK_REMEDY = "the index has to publish a plain http or https link"
 _UPGRADE_REMEDY = "set upgrade-http = true for this index if the host also speaks https"
 _NAME_REMEDY = "the file has to be uploaded again under the name of a wheel or sdist of this project"
@@ -76,13 +79,15 @@ class LinkReader(msgspec.Struct, frozen=True, kw_only=True):
             )
         except _NotTakenError as error:
             # A link that leads to no file may end in anything, also in a token: only a file's name is shown.
-            if named is not None and file.filename is None and not named.lower().endswith(_FILE_ENDINGS):
+            if named is None:
+                named = _last_name(file.url)
+            elif file.filename is None and not named.lower().endswith(_FILE_ENDINGS):
                 named = None
             return self.refusal(named, error.rule, error.why, error.remedy)
 
     def malformed(self, why: str) -> Refusal:
         """The refusal of an entry that could not be decoded at all."""
-        return self.refusal(None, "PEP 691", why, _ENTRY_REMEDY)
+        return self.refusal(None, UNREAD, why, _ENTRY_REMEDY)
 
     def torn(self, filename: Filename) -> Refusal:
         """The refusal of a file that the page lists more than once, with different content."""
@@ -140,6 +145,15 @@ class LinkReader(msgspec.Struct, frozen=True, kw_only=True):
 def shown(name: str) -> str:
     """`name` as a report may show it: without secrets, escaped, and cut after 120 characters."""
     return ascii(scrub(name))[1:-1][:_MAX_SHOWN]
+
+
+def _last_name(href: str) -> str | None:
+    """The file that a link which is no URL names, when it clearly names one."""
+    try:
+        name = names.filename(unquote(re.split("[?#]", href, maxsplit=1)[0].rpartition("/")[2]))
+    except InvalidName:
+        return None
+    return name if name.lower().endswith(_FILE_ENDINGS) else None
 
 
 def contradictory(digests: Iterable[Digest]) -> bool:

@@ -59,7 +59,10 @@ class Admission:
     async def receive(self, link: FileLink, announced: int | None, chunks: AsyncIterator[bytes]) -> Staged:
         """Write and hash `chunks`, then check them. Raises `Failure` when they are not what `link` announces."""
         path = self._next()
-        hashes = {name: hashlib.new(name) for name in {"sha256", *(digest.algorithm for digest in link.digests)}}
+        hashes = {
+            name: hashlib.new(name, usedforsecurity=False)
+            for name in {"sha256", *(digest.algorithm for digest in link.digests)}
+        }
         descriptor = await off_loop(create, path)
         try:
             size = 0
@@ -100,52 +103,74 @@ class Admission:
         staged = Staged(link=link, sha256=known.hex, size=0, digests=(known,), path=None)
         receipt = _receipt(staged)
         try:
-            staged.size = self._layout.package(receipt).stat().st_size
+            with self._layout.package(receipt).open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != known.hex:
+                    return None
+                staged.size = file.tell()
         except FileNotFoundError:
-            return None
-        if link.size is not None and link.size != staged.size:
             return None
         with suppress(FileNotFoundError):
             staged.metadata = self._layout.metadata(receipt).read_bytes()
             staged.metadata_from = "index" if link.core_metadata else "wheel"
         if staged.metadata is not None and not metadata_matches(link, staged.metadata):
             staged.metadata, staged.metadata_from = None, None
+        if staged.metadata is None:
+            _describe(staged, self._layout.package(receipt))
         return staged
 
     def _commit(self, batch: Sequence[Staged]) -> list[Receipt]:
         root, touched = self._layout.root, {self._directory}
-        receipts = [_receipt(staged) for staged in batch]
         described: dict[int, Path] = {}
         for position, staged in enumerate(batch):
             if staged.metadata is not None:
                 described[position] = self._next()
                 write_new(described[position], staged.metadata, 0o444)
         flush(root, [*(staged.path for staged in batch if staged.path is not None), *described.values()])
-        for position, (staged, receipt) in enumerate(zip(batch, receipts, strict=True)):
-            package = self._layout.package(receipt)
-            make_directories(package.parent, touched)
-            if staged.path is not None:
-                self._place(staged.path, receipt.sha256, package, touched)
-            if position in described and receipt.metadata_sha256 is not None:
-                self._place(described[position], receipt.metadata_sha256, self._layout.metadata(receipt), touched)
+        receipts = [self._place(staged, described.get(position), touched) for position, staged in enumerate(batch)]
         flush(root, touched)
         return receipts
 
-    def _place(self, staged: Path, sha256: str, served: Path, touched: set[Path]) -> None:
-        """Move a durable staged file to its blob and to where it is served from, replacing nothing."""
+    def _place(self, staged: Staged, described: Path | None, touched: set[Path]) -> Receipt:
+        """Move durable files to where they are served from; the metadata first seen there stays."""
+        receipt = _receipt(staged)
+        package, metadata = self._layout.package(receipt), self._layout.metadata(receipt)
+        make_directories(package.parent, touched)
+        if staged.path is not None:
+            self._serve(staged.path, receipt.sha256, package, touched)
+        if described is not None and receipt.metadata_sha256 is not None:
+            self._serve(described, receipt.metadata_sha256, metadata, touched)
+            served = _hex("sha256", metadata.read_bytes())
+            receipt = msgspec.structs.replace(receipt, metadata_sha256=served)
+        return receipt
+
+    def _serve(self, staged: Path, sha256: str, served: Path, touched: set[Path]) -> None:
+        """Link a staged file as its blob and where it is served from; only what has lost bytes is replaced."""
         blob = self._layout.blob(sha256)
         make_directories(blob.parent, touched)
-        with suppress(FileExistsError):
-            os.link(staged, blob)
-        with suppress(FileExistsError):
-            os.link(blob, served)
+        _link(staged, blob)
+        _link(blob, served)
         staged.unlink()
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        if target.stat().st_size < source.stat().st_size:
+            fresh = target.with_name(f".{target.name}.new")
+            fresh.unlink(missing_ok=True)
+            os.link(source, fresh)
+            fresh.replace(target)
 
 
 def metadata_matches(link: FileLink, metadata: bytes) -> bool:
     """Whether `metadata` is what the index announced for `link`; without a digest anything is (PEP 658)."""
     announced = link.core_metadata
-    return not isinstance(announced, Digest) or hashlib.new(announced.algorithm, metadata).hexdigest() == announced.hex
+    return not isinstance(announced, Digest) or _hex(announced.algorithm, metadata) == announced.hex
+
+
+def _hex(algorithm: str, data: bytes) -> str:
+    return hashlib.new(algorithm, data, usedforsecurity=False).hexdigest()
 
 
 def _receipt(staged: Staged) -> Receipt:
@@ -157,7 +182,7 @@ def _receipt(staged: Staged) -> Receipt:
         sha256=staged.sha256,
         size=staged.size,
         digests=staged.digests,
-        metadata_sha256=None if metadata is None else hashlib.sha256(metadata).hexdigest(),
+        metadata_sha256=None if metadata is None else _hex("sha256", metadata),
         metadata_from=staged.metadata_from,
     ).refreshed(link)
 
@@ -185,10 +210,15 @@ def _finish(link: FileLink, path: Path, size: int, sha256: str) -> Staged:
         raise Failure(Reason.CONTENT, what, retryable=True)
     path.chmod(0o444)
     staged = Staged(link=link, sha256=sha256, size=size, digests=link.digests, path=path)
-    if not link.core_metadata:
-        staged.metadata = wheel.core_metadata(path, link.filename)
-        staged.metadata_from = None if staged.metadata is None else "wheel"
+    _describe(staged, path)
     return staged
+
+
+def _describe(staged: Staged, path: Path) -> None:
+    """Add the wheel's own metadata where the index offers none."""
+    if not staged.link.core_metadata:
+        staged.metadata = wheel.core_metadata(path, staged.link.filename)
+        staged.metadata_from = None if staged.metadata is None else "wheel"
 
 
 def _discard(path: Path) -> None:

@@ -18,6 +18,7 @@ from mirror.model.files import Validators
 from mirror.model.index import Index
 from mirror.model.urls import Url
 
+PARSER = 1  # raised when pages are read differently, so that none is skipped as unchanged
 _SCHEMA = "CREATE TABLE IF NOT EXISTS page (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
 
 
@@ -78,8 +79,8 @@ class Cache:
             return {key: decoder.decode(value) for key, value in database.execute("SELECT key, value FROM page")}
 
 
-def page_key(index: Index, authentication: str, url: Url, accept: str) -> str:
-    """The key of one page, as one index with one way of authentication and one selection sees it."""
-    parts = (index.name, authentication, url.text, accept, str(index.legacy_filenames), str(index.upgrade_http))
+def page_key(index: Index, account: str, url: Url, accept: str) -> str:
+    """The key of one page, as one account with one selection sees it through this version of the parser."""
+    parts = (str(PARSER), index.name, account, url.text, accept, str(index.legacy_filenames), str(index.upgrade_http))
     text = "\0".join((*parts, *(index.projects or ("*",))))
     return hashlib.sha256(text.encode()).hexdigest()

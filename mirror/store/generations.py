@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mirror.errors import StoreError
+from mirror.model.files import Receipt
 from mirror.model.holding import HeldProject, Holdings
 from mirror.model.names import ProjectName, TreeName
 from mirror.plan.merge import MergedTree
@@ -45,7 +46,9 @@ class Generations:
         lines = b"".join(manifest.encode([merged.tree for merged in trees], holdings))
         if before is not None and lines == paths.manifest(self._layout.generation(before.number)).read_bytes():
             return None
-        self._check_closure(holdings)
+        for receipt in self.lost(holdings):
+            what = "or its metadata is missing or has the wrong size; nothing was published"
+            raise StoreError(f"{self._layout.package(receipt)} {what}")
         building = self._layout.run(run) / "generation"
         made: set[Path] = set()
         make_directories(building, made)
@@ -59,21 +62,21 @@ class Generations:
         self._switch(number)
         return number
 
-    def _check_closure(self, holdings: Holdings) -> None:
-        """Raise `StoreError` unless every file that will be published is there with its size."""
+    def lost(self, holdings: Holdings) -> list[Receipt]:
+        """The files that are not there with their size, or without their metadata. Raises OSError."""
+        found: list[Receipt] = []
         for holding in holdings.values():
             for held in holding.values():
-                for receipt in held.files:
-                    path = self._layout.package(receipt)
-                    try:
-                        size = path.stat().st_size
-                        if receipt.metadata_sha256 is not None:
-                            self._layout.metadata(receipt).stat()
-                    except FileNotFoundError:
-                        size = -1
-                    if size != receipt.size:
-                        what = "or its metadata is missing or has the wrong size; nothing was published"
-                        raise StoreError(f"{path} {what}")
+                found += [receipt for receipt in held.files if not self._there(receipt)]
+        return found
+
+    def _there(self, receipt: Receipt) -> bool:
+        try:
+            if receipt.metadata_sha256 is not None:
+                self._layout.metadata(receipt).stat()
+            return self._layout.package(receipt).stat().st_size == receipt.size
+        except FileNotFoundError:
+            return False
 
     def _write_tree(
         self, building: Path, merged: MergedTree, holdings: Holdings, before: State | None, made: set[Path]
@@ -85,7 +88,7 @@ class Generations:
             directory = paths.project_page(building, tree, held.project.name)
             make_directories(directory, made)
             same = self._same_page(building, held, before)
-            if same is None or same == directory:
+            if same is None:
                 _write_pages(directory, render_project(held.project, held.files))
             else:
                 _link_pages(same, directory)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from mirror.model.files import Receipt
 from mirror.model.holding import Holdings
 from mirror.plan.merge import MergedTree
 from mirror.store.admit import Admission
@@ -52,6 +53,10 @@ class Store:
         """The published generation, or None before the first. Raises `StoreError`."""
         with refusals():
             return self._generations.current()
+
+    async def lost(self, holdings: Holdings) -> list[Receipt]:
+        """The files of `holdings` that are missing or short on the disk. Raises `StoreError`."""
+        return await off_loop(self._generations.lost, holdings)
 
     async def publish(self, trees: Sequence[MergedTree], holdings: Holdings, before: State | None) -> int | None:
         """Publish a new generation, durably, and return its number; None when nothing changed. Raises `StoreError`."""

@@ -1,18 +1,42 @@
-"""A look inside a distribution file on disk: its core metadata, and whether it is one at all."""
+"""A look inside a distribution file on disk: its core metadata, and whether it is one at all.
+
+What is inside is hostile: whatever it makes the readers of archives raise means that it is no archive.
+Only what the disk itself refuses is raised, as OSError.
+"""
 
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import lzma
+import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 _MAX_METADATA = 16 * 1024 * 1024
-_MAX_UNPACKED = 8 << 30
-_COMPRESSED: dict[str, Any] = {".gz": gzip, ".tgz": gzip, ".bz2": bz2, ".xz": lzma}
+_MAX_UNPACKED = 4 << 30  # bytes
+_PLAIN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what wheels use
+_UNPACKERS: dict[str, Any] = {".gz": gzip.open, ".tgz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    OverflowError,
+)
+
+
+class _NoArchiveError(Exception):
+    pass
 
 
 def core_metadata(path: Path, filename: str) -> bytes | None:
@@ -21,18 +45,50 @@ def core_metadata(path: Path, filename: str) -> bytes | None:
         return None
     directory = "-".join(filename.split("-")[:2]).lower()
     try:
-        with zipfile.ZipFile(path) as wheel:
+        with path.open("rb") as file, _judged(), zipfile.ZipFile(file) as wheel:
             for member in wheel.infolist():
                 head, _, tail = member.filename.partition("/")
                 if tail == "METADATA" and _same(head.removesuffix(".dist-info"), directory):
-                    if member.file_size > _MAX_METADATA:
-                        return None
-                    with wheel.open(member) as file:
-                        content = file.read(_MAX_METADATA + 1)
-                    return content if len(content) == member.file_size else None
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError):
-        return None
+                    return _content(wheel, member)
+    except _NoArchiveError:
+        pass
     return None
+
+
+def whole(path: Path, filename: str) -> bool:
+    """Whether the file at `path` is an archive of its kind, to its end; for files that no digest vouches for."""
+    try:
+        with path.open("rb") as file, _judged():
+            if filename.endswith((".whl", ".zip", ".egg")):
+                zipfile.ZipFile(file).close()
+            for ending, unpacker in _UNPACKERS.items():
+                if filename.endswith(ending):
+                    with unpacker(file) as packed:
+                        _read_to_the_end(packed)
+            return file.seek(0, 2) > 0
+    except _NoArchiveError:
+        return False
+
+
+@contextmanager
+def _judged() -> Iterator[None]:
+    """Turn what a broken archive makes its reader raise into `_NoArchiveError`."""
+    try:
+        yield
+    except _BROKEN as error:
+        raise _NoArchiveError from error
+    except OSError as error:
+        if error.errno not in (None, errno.EINVAL):  # a broken stream has no number, a wild offset this one
+            raise
+        raise _NoArchiveError from error
+
+
+def _content(wheel: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes | None:
+    if member.file_size > _MAX_METADATA or member.compress_type not in _PLAIN:
+        return None
+    with wheel.open(member) as file:
+        content = file.read(_MAX_METADATA + 1)
+    return content if len(content) == member.file_size else None
 
 
 def _same(found: str, wanted: str) -> bool:
@@ -40,28 +96,10 @@ def _same(found: str, wanted: str) -> bool:
     return found.lower().replace("-", "_").replace(".", "_") == wanted.replace("-", "_").replace(".", "_")
 
 
-def whole(path: Path, filename: str) -> bool:
-    """Whether the file at `path` is an archive of its kind, to its end; for files that no digest vouches for."""
-    if not path.stat().st_size:
-        return False
-    try:
-        if filename.endswith((".whl", ".zip", ".egg")):
-            with zipfile.ZipFile(path):
-                return True
-        for ending, module in _COMPRESSED.items():
-            if filename.endswith(ending):
-                with module.open(path) as file:
-                    return _ends(file)
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError):
-        return False
-    return True
-
-
-def _ends(file: IO[bytes]) -> bool:
-    """Read `file` to its end, where its own checksum is compared; one that explodes is none."""
+def _read_to_the_end(file: IO[bytes]) -> None:
+    """Read to where the archive's own checksum is compared; one that explodes is none."""
     unpacked = 0
     while piece := file.read(1 << 20):
         unpacked += len(piece)
         if unpacked > _MAX_UNPACKED:
-            return False
-    return True
+            raise _NoArchiveError

@@ -137,7 +137,7 @@ async def test_token_and_pair(loaded: Loaded, other: bytes) -> None:
     assert "unset MIRROR_INDEX_FIRST_TOKEN, or the other one" in await refusal(loaded(one()), environ)
 
 
-@pytest.mark.parametrize("token", [b"geheimnis\r\nX: y", b"geheimnis\x7f"])
+@pytest.mark.parametrize("token", [b"geheimnis\r\nX: y", b"geheimnis\x7f", b"geheimnis "])
 async def test_token_that_no_header_can_carry(loaded: Loaded, token: bytes) -> None:
     """A token with a control character is refused before it gets near a header."""
     message = await refusal(loaded(one()), {b"MIRROR_INDEX_FIRST_TOKEN": token})
@@ -153,10 +153,12 @@ async def test_any_bytes(loaded: Loaded, username: bytes, password: bytes) -> No
     """Whatever bytes a variable holds, they are the credential's, unchanged."""
     environ = {b"MIRROR_INDEX_FIRST_USERNAME": username, b"MIRROR_INDEX_FIRST_PASSWORD": password}
     assert await pair(loaded(one()), environ) == ("basic", username, password)
-    assert await pair(loaded(one('token = { env = "P" }')), {b"P": b"t" + password.translate(None, CONTROLS)}) == (
+    assert await pair(
+        loaded(one('token = { env = "P" }')), {b"P": b"t" + password.translate(None, CONTROLS).rstrip()}
+    ) == (
         "bearer",
         b"",
-        b"t" + password.translate(None, CONTROLS),
+        b"t" + password.translate(None, CONTROLS).rstrip(),
     )
 
 

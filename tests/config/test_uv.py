@@ -131,7 +131,7 @@ def test_argument_wins_over_key(write: Write) -> None:
         ('name = "a"\nurl = "/srv/packages"', "index.a.url: a folder is not an index"),
         ('name = "a"\nurl = "file:///srv/packages"', "index.a.url: a folder is not an index"),
         ('name = "a"\nurl = "https://a.b"\nformat = "flat"', "index.a.format: a flat index"),
-        ('name = "a"\nurl = "ftp://a.b"', "index.a.url: the URL does not begin with http:// or https://"),
+        ('name = "a"\nurl = "ftp://a.b"', "index.a.url: the URL does not begin with http or https"),
         ('name = "a"\nurl = "https://x:geheimnis@a.b/?q"', "index.a.url: the URL of an index has no query"),
         ('name = "a"\nurl = "https://x:geheim\\tnis@a.b/"', "index.a.url: the URL holds a backslash, a space"),
         ('name = "a"\nurl = "http://x:geheimnis@a.b/"', "index.a.url: credentials would travel in clear"),

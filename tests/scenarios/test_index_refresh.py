@@ -139,9 +139,9 @@ def test_a_wrong_password_is_tried_once(site: Site, world: World) -> None:
 
 def test_a_token_with_a_short_life_is_renewed_before_it_ends(site: Site, world: World, vault: Vault) -> None:
     """`ttl`: a secret close to its end is looked up again without waiting for a 401."""
-    first = world.add_index("first", token="token-one")
+    first = world.add_index("first", token="token-one", latency=0.3)
     first.add(build_wheel("one", "1.0"))
-    site.configure(first, credentials=False, first={"token": vault.reference(ttl=1)})
+    site.configure(first, credentials=False, first={"token": vault.reference(ttl=0.5)})
     assert site.sync().code == 0
     assert vault.asked > 1
     assert not world.requests(status=401)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -13,7 +14,7 @@ import pytest
 
 from mirror.cli.wheels import build_wheel
 from tests.site import Site
-from tests.world import World
+from tests.world import World, faults
 
 PROJECTS = [f"p{number}" for number in range(6)]
 
@@ -88,62 +89,64 @@ def test_a_reader_never_sees_a_mix(site: Site, world: World) -> None:
     assert site.generation == 13
 
 
-def test_a_missing_file_stops_the_switch_with_a_clear_word(site: Site, world: World) -> None:
-    """I1: what the manifest would name must be there; otherwise nothing is published and the run says which."""
-    first = world.add_index("first")
+@pytest.mark.parametrize("what", ["missing", "short", "metadata"])
+def test_a_file_that_the_disk_lost_is_reported_and_fetched_again(site: Site, world: World, what: str) -> None:
+    """I1: what the manifest names is there, whole; a loss is told once and mended, and stops nobody else."""
+    first, other = world.add_index("first"), world.add_index("other")
     first.add(build_wheel("one", "1.0"))
-    site.configure(first)
+    site.configure(first, other)
     assert site.sync().code == 0
     (served,) = (site.root / "public" / "packages").rglob("*.whl")
-    served.unlink()
-    first.add(build_wheel("one", "1.1"))
-    outcome = site.sync()
-    assert outcome.code == 1
-    assert site.generation == 1
-    assert served.name in outcome.err
-    assert "defect" not in outcome.err
-    assert outcome.report["exit-code"] == 1
-    assert served.name in outcome.report["error"]
-    assert outcome.report["generation"] == 1
-
-
-@pytest.mark.parametrize("what", ["short", "metadata"])
-def test_a_short_or_half_missing_file_stops_the_switch(site: Site, world: World, what: str) -> None:
-    """I1: the size counts, and so does the metadata file that the page advertises."""
-    first = world.add_index("first")
-    first.add(build_wheel("one", "1.0"))
-    site.configure(first)
-    assert site.sync().code == 0
-    (served,) = (site.root / "public" / "packages").rglob("*.whl")
-    if what == "short":
+    if what == "missing":
+        served.unlink()
+    elif what == "short":
         served.chmod(0o644)
         served.write_bytes(served.read_bytes()[:-1])
     else:
         served.with_name(served.name + ".metadata").unlink()
-    first.add(build_wheel("one", "1.1"))
+    other.add(build_wheel("two", "1.0"))
     outcome = site.sync()
-    assert (outcome.code, site.generation) == (1, 1)
+    assert outcome.code == 3
+    (trouble,) = outcome.index("first")["troubles"]
+    assert (trouble["reason"], trouble["file"]) == ("lost-locally", served.name)
     assert served.name in outcome.err
+    files = site.files("first")
+    assert "core-metadata" in files[served.name]
+    assert hashlib.sha256(served.read_bytes()).hexdigest() == files[served.name]["hashes"]["sha256"]
+    assert set(site.files("other")) == {"two-1.0-py3-none-any.whl"}
+    assert site.sync().code == 0
 
 
-def test_what_a_failed_publishing_had_fetched_is_not_fetched_again(site: Site, world: World) -> None:
-    """I6: files that were verified before the run failed are recalled by the next one."""
-    first = world.add_index("first")
+def test_a_file_that_is_lost_and_cannot_be_had_again_is_not_published(site: Site, world: World) -> None:
+    """I1: no page names what is not there; the next night that can, brings it back."""
+    first, other = world.add_index("first"), world.add_index("other")
     first.add(build_wheel("one", "1.0"))
+    other.add(build_wheel("two", "1.0"))
+    site.configure(first, other, tries=1)
+    assert site.sync().code == 0
+    next((site.root / "public" / "packages" / "first").rglob("*.whl")).unlink()
+    first.intercept("/simple/", [faults.status(500)])
+    outcome = site.sync("--index", "other")
+    assert outcome.code == 3
+    assert site.files("first") == {}
+    assert site.sync().code == 3
+    assert site.sync().code == 0
+    assert set(site.files("first")) == {"one-1.0-py3-none-any.whl"}
+
+
+def test_a_disk_that_lost_nearly_everything_is_not_published(site: Site, world: World) -> None:
+    """I5: a store that is not mounted must not empty the tree."""
+    first = world.add_index("first")
+    for number in range(12):
+        first.add(build_wheel("one", f"1.{number}"))
     site.configure(first)
     assert site.sync().code == 0
-    (served,) = (site.root / "public" / "packages").rglob("*.whl")
-    aside = site.directory / "aside"
-    served.rename(aside)
-    first.add(build_wheel("one", "1.1"))
-    assert site.sync().code == 1
-    aside.rename(served)
-    world.clear()
+    packages = site.root / "public" / "packages"
+    packages.rename(packages.with_name("elsewhere"))
     outcome = site.sync()
-    assert outcome.code == 0
-    assert not world.requests(path_contains=".whl")
-    assert outcome.index("first")["files-recalled"] == 1
-    assert set(site.files("first")) == {"one-1.0-py3-none-any.whl", "one-1.1-py3-none-any.whl"}
+    assert (outcome.code, site.generation) == (1, 1)
+    assert "12 of 12 published files are missing" in outcome.report["error"]
+    assert not world.requests(path_contains="one-1.11")[1:]
 
 
 def test_garbage_of_a_killed_run_is_gone_after_the_next_start(site: Site, world: World) -> None:

@@ -260,14 +260,27 @@ def test_retry_after_wins_up_to_a_cap() -> None:
 
 
 def test_retries_are_a_fifth_of_all_requests_at_most() -> None:
-    """With a floor, so that a small index can retry at all."""
-    budget = Budget(Limits())
+    """With a floor, so that a small index can retry at all; waits that the server asked for are not charged."""
+    budget = Budget(Limits(concurrency=1))
     failure = Failure(Reason.BROKEN, "x", retryable=True)
     assert all(budget.wait(1, failure, 0.5) is not None for _ in range(BUDGET_FLOOR))
     assert budget.wait(1, failure, 0.5) is None
+    assert budget.wait(1, Failure(Reason.RATE_LIMITED, "x", retryable=True, retry_after=7.0), 0.5) == 7.25
     for _ in range(BUDGET_FLOOR * 5 + 5):
         budget.asked()
     assert budget.wait(1, failure, 0.5) is not None
+    assert budget.retries == BUDGET_FLOOR + 2
+
+
+def test_a_dead_stranger_is_not_the_index() -> None:
+    """Links to a host that is gone cost themselves only; a definite answer of the index itself is a sign of life."""
+    budget, dead = Budget(Limits()), Failure(Reason.UNREACHABLE, "x", retryable=True)
+    dead.away = True
+    assert not any(budget.gave_up(dead) for _ in range(3 * FAILURES_IN_A_ROW))
+    ill = Failure(Reason.SERVER_ERROR, "x", retryable=True)
+    assert not any(budget.gave_up(ill) for _ in range(FAILURES_IN_A_ROW - 1))
+    assert not budget.gave_up(Failure(Reason.NOT_FOUND, "x"))
+    assert not budget.gave_up(ill)
 
 
 def test_an_index_that_keeps_failing_is_given_up() -> None:
