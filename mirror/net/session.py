@@ -10,7 +10,6 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
-from datetime import UTC, datetime
 from typing import TypeVar
 
 import anyio
@@ -22,20 +21,19 @@ from mirror.errors import BadPage, Failure, Reason, UnsupportedVersion
 from mirror.model.files import FileLink, Validators
 from mirror.model.index import Index
 from mirror.model.names import IndexName, ProjectName
-from mirror.model.secret import scrub
 from mirror.model.urls import Url
+from mirror.net.answers import expect_ok, validators_of
 from mirror.net.authenticator import Authenticator, Resolve
 from mirror.net.body import content_length, decoded, raw_chunks
 from mirror.net.policy import REDIRECTS, Hop, first_hop, next_hop
 from mirror.net.transport import failures_of, open_transport, request_url, timeouts
-from mirror.plan.retry import Budget, retry_after
+from mirror.plan.retry import Budget
 
 T = TypeVar("T")
 
 PAGE_ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01"
 USER_AGENT = f"index-mirror/{__version__}"
 _MAX_METADATA = 16 * 1024 * 1024
-_MAX_VALIDATOR = 1024
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,21 +113,17 @@ class Session:
                 if validators and not hop.away:
                     return None
                 raise Failure(Reason.BROKEN, f"{hop.url.origin} answers 304 to a question without a condition")
-            self._expect_ok(response, hop)
+            expect_ok(response, hop)
             limits = self.index.limits
             chunks = raw_chunks(response, hop.url.origin, limits, limits.max_page_size, anyio.current_time)
             async with aclosing(chunks):
                 encoding = response.headers.get("content-encoding", "")
                 body = await decoded(chunks, encoding, hop.url.origin, limits.max_page_size)
-        headers_in = response.headers
-        found = Validators(
-            etag=_validator(headers_in.get("etag")), last_modified=_validator(headers_in.get("last-modified"))
-        )
         page = Page(
             url=hop.url,
             body=body,
-            content_type=headers_in.get("content-type"),
-            validators=Validators() if hop.away else found,  # what a stranger says of its page is not for this index
+            content_type=response.headers.get("content-type"),
+            validators=validators_of(response, hop),
         )
         try:
             return read(page)
@@ -140,7 +134,7 @@ class Session:
 
     async def _file(self, link: FileLink, receive: Callable[[FileBody], Awaitable[T]]) -> T:
         async with self._get(link.url, {"Accept": "*/*", "Accept-Encoding": "identity"}) as (hop, response):
-            self._expect_ok(response, hop)
+            expect_ok(response, hop)
             if not link.digests and response.headers.get("content-encoding", "identity").lower() != "identity":
                 what = f"{hop.url.origin} compresses a file that no digest vouches for, and was asked not to"
                 raise Failure(Reason.CONTENT, what)
@@ -152,7 +146,7 @@ class Session:
     async def _metadata(self, link: FileLink) -> bytes:
         url = link.url.with_suffix(".metadata")
         async with self._get(url, {"Accept": "*/*", "Accept-Encoding": "identity"}) as (hop, response):
-            self._expect_ok(response, hop)
+            expect_ok(response, hop)
             chunks = raw_chunks(response, hop.url.origin, self.index.limits, _MAX_METADATA, anyio.current_time)
             async with aclosing(chunks):
                 encoding = response.headers.get("content-encoding", "")
@@ -239,31 +233,6 @@ class Session:
         with failures_of(hop.url.origin), anyio.fail_after(limits.connect_timeout + limits.stall_timeout):
             request = httpx.Request("GET", target, headers=sent, extensions={"timeout": timeouts(self.index)})
             return await self._transport.handle_async_request(request)
-
-    def _expect_ok(self, response: httpx.Response, hop: Hop) -> None:
-        """Raise the `Failure` that a status other than 200 stands for."""
-        status, origin = response.status_code, hop.url.origin
-        if status == 200:
-            return
-        wait = retry_after(response.headers.get("retry-after"), datetime.now(UTC))
-        if status == 401:
-            why = "asks for credentials, and none may be sent there" if hop.away else "asks for credentials"
-            raise Failure(Reason.NO_CREDENTIALS, f"{origin} {why} (401)")
-        if status == 403:
-            raise Failure(Reason.FORBIDDEN, f"{origin} forbids it to these credentials (403)")
-        if status in (404, 410):
-            raise Failure(Reason.NOT_FOUND, f"{origin} does not have it, or hides it from these credentials ({status})")
-        if status == 429:
-            raise Failure(Reason.RATE_LIMITED, f"{origin} asks us to slow down (429)", retryable=True, retry_after=wait)
-        if status in (408, 425) or status >= 500:
-            what = f"{origin} answers {status}"
-            raise Failure(Reason.SERVER_ERROR, what, retryable=True, retry_after=wait)
-        raise Failure(Reason.STATUS, f"{origin} answers {status}")
-
-
-def _validator(value: str | None) -> str | None:
-    """A validator that can be kept on disk: short, and no echo of a secret."""
-    return None if value is None or len(value) > _MAX_VALIDATOR or scrub(value) != value else value
 
 
 @contextmanager

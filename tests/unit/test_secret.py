@@ -9,7 +9,7 @@ import pickle
 import msgspec
 import pytest
 
-from mirror.model.secret import Credential, Reach, Secret, scrub
+from mirror.model.secret import Credential, Reach, Secret, remember, scrub
 from mirror.model.urls import url
 from tests.unit.facts import INDEX
 
@@ -40,6 +40,7 @@ def test_secrets_can_be_compared_and_nothing_else() -> None:
 
 def test_every_form_of_a_secret_is_scrubbed() -> None:
     """As it is, percent-encoded, in base64; short values are left, they would cut words."""
+    remember(SECRET.reveal())
     Secret(b"ab")
     text = "correct-horse:/@% correct-horse%3A%2F%40%25 Y29ycmVjdC1ob3JzZTovQCU= cab"
     assert scrub(text) == "*** *** *** cab"

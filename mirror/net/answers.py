@@ -1,0 +1,49 @@
+"""What an answer's status and headers mean, before its body is read."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import httpx
+
+from mirror.errors import Failure, Reason
+from mirror.model.files import Validators
+from mirror.model.secret import scrub
+from mirror.net.policy import Hop
+from mirror.plan.retry import retry_after
+
+_MAX_VALIDATOR = 1024  # characters
+
+
+def expect_ok(response: httpx.Response, hop: Hop) -> None:
+    """Raise the `Failure` that a status other than 200 stands for."""
+    status, origin = response.status_code, hop.url.origin
+    if status == 200:
+        return
+    wait = retry_after(response.headers.get("retry-after"), datetime.now(UTC))
+    if status == 401:
+        why = "asks for credentials, and none may be sent there" if hop.away else "asks for credentials"
+        raise Failure(Reason.NO_CREDENTIALS, f"{origin} {why} (401)")
+    if status == 403:
+        raise Failure(Reason.FORBIDDEN, f"{origin} forbids it to these credentials (403)")
+    if status in (404, 410):
+        raise Failure(Reason.NOT_FOUND, f"{origin} does not have it, or hides it from these credentials ({status})")
+    if status == 429:
+        raise Failure(Reason.RATE_LIMITED, f"{origin} asks us to slow down (429)", retryable=True, retry_after=wait)
+    if status in (408, 425) or status >= 500:
+        raise Failure(Reason.SERVER_ERROR, f"{origin} answers {status}", retryable=True, retry_after=wait)
+    raise Failure(Reason.STATUS, f"{origin} answers {status}")
+
+
+def validators_of(response: httpx.Response, hop: Hop) -> Validators:
+    """What the index itself says of its page's state; what a stranger says of it is not for the index."""
+    if hop.away:
+        return Validators()
+    return Validators(
+        etag=_kept(response.headers.get("etag")), last_modified=_kept(response.headers.get("last-modified"))
+    )
+
+
+def _kept(value: str | None) -> str | None:
+    """A validator that can stand on disk: short, and no echo of a secret."""
+    return None if value is None or len(value) > _MAX_VALIDATOR or scrub(value) != value else value
