@@ -2,7 +2,7 @@
 
 Every run through a `Site` is searched for the world's secrets afterwards, by value and in the forms they
 take on the wire: in both outputs, in every log record at every level, and in every file and file name
-below the root. So each test that uses it is a canary test as well.
+below the root. So each test that uses it is a canary test as well. A blocking call on the event loop fails it too.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+from blockbuster import blockbuster_ctx
 
 from mirror.cli.main import run
 from mirror.model import secret
@@ -110,6 +112,7 @@ class Site:
             _logging_to(log),
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
+            blockbuster_ctx("mirror"),
         ):
             try:
                 code = run(arguments)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ def sync_command(options: argparse.Namespace) -> int:
     )
     _check_writable(options.report)
     with showing(quiet=options.quiet, verbose=options.verbose) as observer:
-        report = anyio.run(partial(night, settings, wish, observer))
+        report = night(settings, wish, observer)
     if options.report == "-":
         sys.stdout.write(report.encode().decode())
     elif options.report:

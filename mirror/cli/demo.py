@@ -16,11 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.message import Message
-from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-
-import anyio
 
 from mirror.cli.output import say, showing, summary
 from mirror.cli.wheels import Artifact, build_wheel
@@ -150,7 +147,7 @@ def demo_command(options: argparse.Namespace) -> int:
         print(f"Two private indexes, blue and green, on 127.0.0.1:{port}: one user name, two tokens, one file store.")
         print(f"$ mirror sync -c {shlex.quote(str(config))}")
         with showing(quiet=options.quiet, verbose=options.verbose) as observer:
-            report = anyio.run(partial(night, load(config), Options(), observer))
+            report = night(load(config), Options(), observer)
     say(summary(report))
     if report.exit_code != 0:
         return report.exit_code

@@ -20,6 +20,7 @@ from mirror.errors import StoreError
 from mirror.run import events
 from mirror.run.report import Exit, Report, ReportBuilder
 from mirror.run.sync import Options, first_error, sync
+from mirror.store.manifest import State
 from mirror.store.store import Store
 
 
@@ -53,8 +54,11 @@ async def interruptible() -> AsyncIterator[Interruption]:
         tasks.cancel_scope.cancel()
 
 
-async def night(settings: Settings, options: Options, observer: events.Emit) -> Report:
-    """Run once; `observer` sees every event. Raises `Busy` or `StoreError` when the run could not begin."""
+def night(settings: Settings, options: Options, observer: events.Emit) -> Report:
+    """Run once, in an event loop of its own; `observer` sees every event.
+
+    Raises `Busy` or `StoreError` when the run could not begin.
+    """
     began, now = time.monotonic(), datetime.now(UTC)
     run = f"{now:%Y%m%dT%H%M%S.%fZ}-{os.getpid()}"
     names = tuple(index.name for index in options.chosen(settings))
@@ -64,26 +68,36 @@ async def night(settings: Settings, options: Options, observer: events.Emit) -> 
         builder.note(event)
         observer(event)
 
+    def finish(exit_code: Exit | None = None, error: str | None = None) -> Report:
+        return builder.finish(time.monotonic() - began, exit_code, error)
+
     store = Store(settings.root, run)
     with store.writing():
-        exit_code: Exit | None = None
-        error: str | None = None
         try:
-            with first_error():
-                async with interruptible() as interruption:
-                    await sync(settings, options, SecretResolver(settings).credential, store, emit)
+            interruption = anyio.run(_awake, settings, options, store, store.current(), emit)
             if interruption.signal is not None:
-                exit_code, error = interruption.exit_code, f"interrupted by {interruption.signal.name}; run it again"
+                report = finish(interruption.exit_code, f"interrupted by {interruption.signal.name}; run it again")
+            else:
+                report = finish()
+                if not options.dry_run:
+                    store.cache.save()
         except StoreError as failure:
-            exit_code, error = Exit.FAILED, str(failure)
+            report = finish(Exit.FAILED, str(failure))
         except Exception as defect:
-            builder.finish(time.monotonic() - began, Exit.FAILED, f"a defect of index-mirror: {type(defect).__name__}")
-            store.write_report(builder.report.encode())
+            store.write_report(finish(Exit.FAILED, f"a defect of index-mirror: {type(defect).__name__}").encode())
             raise
-        report = builder.finish(time.monotonic() - began, exit_code, error)
         if not options.dry_run:
             try:
                 store.write_report(report.encode())
             except StoreError as failure:
-                builder.finish(report.seconds, Exit(report.exit_code) or Exit.INCOMPLETE, error or str(failure))
+                report = finish(Exit(report.exit_code) or Exit.INCOMPLETE, report.error or str(failure))
     return report
+
+
+async def _awake(
+    settings: Settings, options: Options, store: Store, before: State | None, emit: events.Emit
+) -> Interruption:
+    with first_error():
+        async with interruptible() as interruption:
+            await sync(settings, options, SecretResolver(settings).credential, store, before, emit)
+    return interruption

@@ -42,9 +42,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(index for index in settings.indexes if self.only is None or index.name in self.only)
 
 
-async def sync(settings: Settings, options: Options, resolve: Resolve, store: Store, emit: events.Emit) -> None:
-    """Mirror the chosen indexes and publish. The caller holds the store's lock. Raises `StoreError`."""
-    before = store.current()
+async def sync(
+    settings: Settings, options: Options, resolve: Resolve, store: Store, before: State | None, emit: events.Emit
+) -> None:
+    """Mirror the chosen indexes and publish what follows `before`. The caller holds the lock. Raises `StoreError`."""
     emit(events.Serving(generation=before.number if before is not None else None, new=False))
     held = _sound(before.holdings, await store.lost(before.holdings), emit) if before is not None else {}
     configured = {index.name for index in settings.indexes}
@@ -141,7 +142,6 @@ async def _publish(settings: Settings, store: Store, after: Holdings, before: St
     old_trees = {tree.name: tree for tree in before.header.trees} if before is not None else {}
     merged = _trees(settings.trees, old_trees, after, emit)
     number = await store.publish(merged, after, before) if merged else None
-    store.cache.save()
     if number is not None:
         emit(events.Serving(generation=number, new=True))
 
