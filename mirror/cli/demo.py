@@ -152,7 +152,7 @@ def demo_command(options: argparse.Namespace) -> int:
     if report.exit_code != 0:
         return report.exit_code
     served = directory / "mirror" / "public" / "current"
-    index = served.as_uri() + "/all/simple/"
+    tree = f"{served.as_uri()}/all/simple/"
     print("\nWhich token each index saw (requests for its pages and files):")
     for (index, sent), count in sorted(upstream.seen.items()):
         print(f"  {index:6} {sent:8} {count}")
@@ -161,8 +161,8 @@ def demo_command(options: argparse.Namespace) -> int:
         print(f"  {index:6} {', '.join(a.filename for artifacts in projects.values() for a in artifacts)}")
     print(f"\nThe tree 'all' shows acme-common of blue only, because blue comes first in {config}.")
     print("\nInstall from it, with no other index:")
-    print(f"  pip install --index-url {index} acme-api acme-models")
-    print(f"  uv pip install --default-index {index} acme-api acme-models")
+    print(f"  pip install --index-url {tree} acme-api acme-models")
+    print(f"  uv pip install --default-index {tree} acme-api acme-models")
     print(f"or serve it: python3 -m http.server --bind 127.0.0.1 --directory {shlex.quote(str(served))} 8000")
     print("  pip install --index-url http://127.0.0.1:8000/all/simple/ acme-api acme-models")
     return report.exit_code

@@ -35,14 +35,14 @@ def showing(*, quiet: bool, verbose: bool) -> Iterator[events.Emit]:
         yield _Lines(say, verbose=False, brief=True).note
     elif sys.stderr.isatty():
         from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
-            TextColumn("{task.fields[files]}"),
-            DownloadColumn(),
-            TransferSpeedColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[received]}"),
+            TimeElapsedColumn(),
         )
         console = Console(stderr=True)
         with Progress(*columns, console=console) as progress:
@@ -121,35 +121,32 @@ def _detail(event: events.Event) -> str | None:
 
 
 class _Bars:
-    """A bar for every index, counting files and bytes."""
+    """A bar for every index: files held of those wanted, and the bytes so far."""
 
     def __init__(self, progress: Progress, lines: _Lines) -> None:
         self._progress, self._lines = progress, lines
         self._tasks: dict[IndexName, TaskID] = {}
-        self._wanted: dict[IndexName, tuple[int, int]] = {}
-        self._files: dict[IndexName, int] = {}
+        self._wanted: dict[IndexName, int] = {}
+        self._bytes: dict[IndexName, int] = {}
 
     def note(self, event: events.Event) -> None:
         """Move the bars."""
         match event:
             case events.IndexListed(index=index):
-                self._tasks[index] = self._progress.add_task(index, total=None, files="")
+                self._tasks[index] = self._progress.add_task(index, total=None, received="")
             case events.PagePlanned(index=index, fetch=fetch):
-                files, size = self._wanted.get(index, (0, 0))
-                size += sum(link.size or 0 for link in fetch)
-                self._wanted[index] = (files + len(fetch), size)
-                self._progress.update(self._tasks[index], total=size or None, files=self._count(index))
+                self._wanted[index] = self._wanted.get(index, 0) + len(fetch)
+                self._progress.update(self._tasks[index], total=self._wanted[index] or None)
             case events.BytesReceived(index=index, size=size):
-                self._progress.advance(self._tasks[index], size)
+                self._bytes[index] = self._bytes.get(index, 0) + size
+                self._progress.update(self._tasks[index], received=size_text(self._bytes[index]))
             case events.FileHeld(receipt=receipt):
-                self._files[receipt.index] = self._files.get(receipt.index, 0) + 1
-                self._progress.update(self._tasks[receipt.index], files=self._count(receipt.index))
+                self._progress.advance(self._tasks[receipt.index])
+            case events.IndexSettled(index=index) if index in self._tasks and not self._wanted.get(index):
+                self._progress.update(self._tasks[index], total=1, completed=1, received="nothing to fetch")
             case _:
                 pass
         self._lines.note(event)
-
-    def _count(self, index: IndexName) -> str:
-        return f"{self._files.get(index, 0)}/{self._wanted.get(index, (0, 0))[0]} files"
 
 
 def summary(report: Report) -> str:

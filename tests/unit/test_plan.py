@@ -71,6 +71,7 @@ def test_a_page_is_compared_with_what_is_held() -> None:
     assert [found.filename for found, _ in plan.changed] == [link("1.1").filename]
     assert [found.filename for found, _ in plan.describe] == [link("1.2").filename]
     assert [found.filename for found in plan.withdraw] == [link("1.3").filename]
+    assert {found.filename for found in plan.staying} == {link(f"1.{number}").filename for number in range(3)}
 
 
 def test_only_a_digest_or_size_that_can_be_compared_contradicts() -> None:
