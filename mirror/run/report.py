@@ -148,6 +148,7 @@ class ReportBuilder:
 
     def __init__(self, run: str, started: str, indexes: tuple[IndexName, ...], *, dry_run: bool) -> None:
         self._indexes = {name: IndexReport(name=name) for name in indexes}
+        self._running = set(indexes)
         reports = list(self._indexes.values())
         self.report = Report(run=run, started=started, dry_run=dry_run, indexes=reports)
 
@@ -166,6 +167,9 @@ class ReportBuilder:
                 report.generation, report.published = generation, new
             case events.Refused(refusal=refusal):
                 _note_refusal(self._indexes[refusal.index], refusal)
+            case events.IndexSettled(index=name):
+                self._running.discard(name)
+                _note_index(self._indexes[name], event)
             case events.FileHeld(receipt=receipt):
                 _note_file(self._indexes[receipt.index], event)
             case _:
@@ -176,6 +180,10 @@ class ReportBuilder:
 
     def finish(self, seconds: float, exit_code: int | None = None, error: str | None = None) -> Report:
         """The finished report; without `exit_code`, the one that the indexes' states ask for."""
+        for name in self._running:
+            index = self._indexes[name]
+            index.state, index.reason = "failed", Reason.INTERRUPTED
+            index.what = "the run ended before this index did"
         self.report.seconds = round(seconds, 3)
         self.report.exit_code = _exit_code(self.report) if exit_code is None else exit_code
         self.report.error = error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import threading
@@ -110,6 +111,8 @@ def test_a_signal_in_the_second_night_leaves_the_first(
         _, err = process.communicate(timeout=60)
     assert process.returncode == code
     assert "Traceback" not in err
+    kept = json.loads(max((site.root / "state" / "reports").iterdir()).read_bytes())
+    assert [(entry["state"], entry["reason"]) for entry in kept["indexes"]] == [("failed", "interrupted")]
     assert site.generation == 1
     assert set(site.files("first")) == set(FILES)
     assert list((site.root / "tmp").iterdir()) == []
