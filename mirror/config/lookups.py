@@ -76,16 +76,16 @@ def _machine(origin: Origin) -> str:
 
 
 def _keyring_entry(index: Index, username: bytes | None, service: str) -> tuple[bytes, bytes] | None:
+    kind: str | None = None
     try:
         import keyring
+
+        found = keyring.get_credential(service, None if username is None else username.decode(errors="replace"))
+        pair = (found.username.encode(), found.password.encode()) if found and found.password else None
     except ImportError as error:
         remedy = "run: pip install 'index-mirror[keyring]'"
         raise unavailable(index.name, "keyring", "the package is not installed", remedy) from error
-    kind: str | None = None
-    try:
-        found = keyring.get_credential(service, None if username is None else username.decode(errors="replace"))
-        pair = (found.username.encode(), found.password.encode()) if found and found.password else None
-    except Exception as error:  # noqa: BLE001 - backends are plugins and raise what they like
+    except Exception as error:  # noqa: BLE001 - backends are plugins and raise what they like, also when imported
         kind = type(error).__name__
     if kind is not None:
         remedy = "unlock the keyring, or give the credentials in another way"

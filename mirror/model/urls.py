@@ -24,7 +24,7 @@ _BARE = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
 _PLAIN_PATH = re.compile(r"(?:/(?!\.)[A-Za-z0-9_~!$&'()*+,;=:@.-]*)+")
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\]")
 _PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_TRICK = re.compile(r"%(?:25)*(?:2e|2f|5c|00)|\\|/\.\.?;", re.IGNORECASE)
+_TRICK = re.compile(r"%(?:2e|2f|5c|3b|25|00)|\\|/\.\.?;", re.IGNORECASE)
 _MAX_URL = 16_384
 
 
@@ -80,7 +80,7 @@ class Url(msgspec.Struct, frozen=True):
 
     @property
     def tricky(self) -> bool:
-        """Whether the path holds an encoded dot, slash, backslash or NUL, which servers read in different ways."""
+        """Whether the path holds an encoded dot, slash, percent sign and the like, which servers read in two ways."""
         return _TRICK.search(self.path) is not None
 
     def under(self, prefix: str) -> bool:

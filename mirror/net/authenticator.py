@@ -32,6 +32,8 @@ class Authenticator:
         self._stale_at: float | None = None
         self._lock = anyio.Lock()
         self._epoch = 0
+        self._identities: list[tuple[bytes, bytes]] = []
+        """What was sent in each epoch."""
         self._accepted_epoch = -1
         self._rejected: set[tuple[bytes, bytes]] = set()
         self._given_up: Failure | None = None
@@ -71,8 +73,7 @@ class Authenticator:
 
     async def rejected(self, epoch: int) -> None:
         """Return when another try makes sense after a 401 to the secret of `epoch`; else raise `Failure`."""
-        if self._credential is not None and epoch == self._epoch:
-            self._rejected.add(_identity(self._credential))
+        self._rejected.add(self._identities[epoch])
         async with self._lock:
             if self._given_up is not None:
                 raise self._given_up
@@ -97,7 +98,10 @@ class Authenticator:
     def _take(self, credential: Credential | None) -> None:
         self._credential = credential
         self._stale_at = None
-        if credential is not None and credential.expires is not None:
+        if credential is None:
+            return
+        self._identities.append(_identity(credential))
+        if credential.expires is not None:
             lifetime = credential.expires - anyio.current_time()
             self._stale_at = credential.expires - min(_EARLY, _EARLY_SHARE * lifetime)
 

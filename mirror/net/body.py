@@ -62,6 +62,8 @@ async def decoded(chunks: AsyncIterator[bytes], encoding: str, origin: Origin, l
     try:
         async for chunk in chunks:
             pending = chunk
+            if inflate.eof:
+                raise _cut(origin)
             while pending and not inflate.eof:
                 part = inflate.decompress(pending, _PIECE)
                 pending = inflate.unconsumed_tail
@@ -72,10 +74,13 @@ async def decoded(chunks: AsyncIterator[bytes], encoding: str, origin: Origin, l
     except zlib.error:
         raise Failure(Reason.BROKEN, f"{origin} sends gzip that cannot be read", retryable=True) from None
     if not inflate.eof or inflate.unused_data:
-        raise Failure(
-            Reason.BROKEN, f"a compressed page of {origin} is cut short or goes on behind its end", retryable=True
-        )
+        raise _cut(origin)
     return b"".join(parts)
+
+
+def _cut(origin: Origin) -> Failure:
+    what = f"a compressed page of {origin} is cut short or goes on behind its end"
+    return Failure(Reason.BROKEN, what, retryable=True)
 
 
 def too_large(origin: Origin, largest: int) -> Failure:

@@ -103,6 +103,7 @@ class BlockedReport(msgspec.Struct, kw_only=True):
     """A merged tree that shows nothing new, and the indexes that never answered."""
 
     tree: TreeName
+    published: Annotated[bool, Meta(description="whether its last definition is still shown")]
     unknown: list[IndexName]
 
 
@@ -159,8 +160,9 @@ class ReportBuilder:
             case events.Collided(collision=c):
                 collision = CollisionReport(tree=c.tree, project=c.project, owner=c.owner, hidden=list(c.hidden))
                 report.collisions.append(collision)
-            case events.TreeBlocked(merged=merged):
-                report.blocked_trees.append(BlockedReport(tree=merged.tree.name, unknown=list(merged.unknown)))
+            case events.TreeBlocked(merged=merged, published=published):
+                blocked = BlockedReport(tree=merged.tree.name, published=published, unknown=list(merged.unknown))
+                report.blocked_trees.append(blocked)
             case events.IndexDropped(index=name):
                 report.dropped_indexes.append(name)
             case events.Serving(generation=generation, new=new):

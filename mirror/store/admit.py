@@ -147,16 +147,17 @@ class Admission:
         """Link a staged file as its blob and where it is served from; only what has lost bytes is replaced."""
         blob = self._layout.blob(sha256)
         make_directories(blob.parent, touched)
-        _link(staged, blob)
-        _link(blob, served)
+        _link(staged, blob, mend=True)
+        _link(blob, served, mend=sha256 in served.parts)
         staged.unlink()
 
 
-def _link(source: Path, target: Path) -> None:
+def _link(source: Path, target: Path, *, mend: bool) -> None:
+    """Link `source` as `target`; what is there stays, unless it can be told that it lost bytes and is to be mended."""
     try:
         os.link(source, target)
     except FileExistsError:
-        if target.stat().st_size < source.stat().st_size:
+        if mend and target.stat().st_size < source.stat().st_size:
             fresh = target.with_name(f".{target.name}.new")
             fresh.unlink(missing_ok=True)
             os.link(source, fresh)

@@ -12,7 +12,7 @@ from mirror.model.holding import Holdings
 from mirror.plan.merge import MergedTree
 from mirror.store.admit import Admission
 from mirror.store.cache import Cache
-from mirror.store.disk import off_loop, refusals, write_new
+from mirror.store.disk import flush, make_directories, off_loop, refusals, write_new
 from mirror.store.generations import Generations
 from mirror.store.layout import Layout
 from mirror.store.lock import locked
@@ -40,14 +40,22 @@ class Store:
         with locked(self._layout.lock):
             with refusals():
                 shutil.rmtree(self._layout.tmp, ignore_errors=True)
-                for directory in self._layout.directories:
-                    directory.mkdir(parents=True, exist_ok=True)
+                self._make_directories()
                 self.admission.open()
                 self.cache.open()
             try:
                 yield
             finally:
                 shutil.rmtree(self._layout.run(self._run), ignore_errors=True)
+
+    def _make_directories(self) -> None:
+        """Make what every root has, durably, where it is missing."""
+        made: set[Path] = set()
+        for directory in self._layout.directories:
+            if not directory.is_dir():
+                make_directories(directory, made)
+        if made:
+            flush(self._layout.root, made)
 
     def current(self) -> State | None:
         """The published generation, or None before the first. Raises `StoreError`."""

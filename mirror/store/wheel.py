@@ -60,7 +60,8 @@ def whole(path: Path, filename: str) -> bool:
     try:
         with path.open("rb") as file, _judged():
             if filename.endswith((".whl", ".zip", ".egg")):
-                zipfile.ZipFile(file).close()
+                with zipfile.ZipFile(file) as archive:
+                    return min((member.header_offset for member in archive.infolist()), default=1) == 0
             for ending, unpacker in _UNPACKERS.items():
                 if filename.endswith(ending):
                     with unpacker(file) as packed:

@@ -58,7 +58,7 @@ def test_reports_of_bad_nights_fit_the_schema_too(site: Site, world: World, inde
     outcome = site.sync()
     jsonschema.validate(outcome.report, schema)
     assert outcome.code == outcome.report["exit-code"] == 3
-    assert outcome.report["blocked-trees"] == [{"tree": "all", "unknown": ["second"]}]
+    assert outcome.report["blocked-trees"] == [{"tree": "all", "published": False, "unknown": ["second"]}]
     assert [entry["project"] for entry in outcome.report["collisions"]] == ["one"]
     kept = sorted((site.root / "state" / "reports").iterdir())
     assert json.loads(kept[-1].read_bytes()) == outcome.report

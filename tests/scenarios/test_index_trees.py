@@ -49,7 +49,7 @@ def test_a_tree_is_blocked_while_an_owner_never_answered(site: Site, indexes: tu
     site.configure(private, public, trees=ALL, tries=1)
     outcome = site.sync()
     assert outcome.code == 3
-    assert outcome.report["blocked-trees"] == [{"tree": "all", "unknown": ["private"]}]
+    assert outcome.report["blocked-trees"] == [{"tree": "all", "published": False, "unknown": ["private"]}]
     assert not (site.root / "public" / "current" / "all").exists()
     assert THEIRS in site.files("public")
 
@@ -147,5 +147,5 @@ def test_one_index_alone_in_the_first_night(site: Site, indexes: tuple[Index, In
     outcome = site.sync("--index", "public")
     assert THEIRS in site.files("public")
     assert not (site.root / "public" / "current" / "all").exists()
-    assert outcome.report["blocked-trees"] == [{"tree": "all", "unknown": ["private"]}]
+    assert outcome.report["blocked-trees"] == [{"tree": "all", "published": False, "unknown": ["private"]}]
     assert outcome.code == 3
