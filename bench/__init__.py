@@ -1,0 +1,1 @@
+"""Measurements behind the decisions in mirror/ARCHITECTURE.md; nothing here is a test."""
