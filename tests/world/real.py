@@ -23,6 +23,8 @@ from tests.world.processes import accepting, beside_python, environment, running
 
 READER = "reader"
 PASSWORD = "reads-packages"
+_JSON = "application/vnd.pypi.simple.v1+json"
+_LOOKS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +48,25 @@ class Pypiron(Server):
     def yank(self, artifact: Artifact, reason: str = "") -> None:
         """Yank a file; an empty reason means none."""
         _send("POST", self._file(artifact) + "/yank", self.admin, reason.encode())
+        self._until(_project(artifact), lambda page: _yanked(page, artifact) == (reason or True))
 
     def unyank(self, artifact: Artifact) -> None:
         """Take a yank back."""
         _send("DELETE", self._file(artifact) + "/yank", self.admin)
+        self._until(_project(artifact), lambda page: not _yanked(page, artifact))
 
     def status(self, project: str, status: str, reason: str | None = None) -> None:
         """Set a project's status marker; `active` takes it off."""
         body = json.dumps({"status": status, "reason": reason}).encode()
         _send("POST", f"{self.root}/project/{project}/status", self.admin, body, "application/json")
+        self._until(project, lambda page: page.get("project-status", {}).get("status", "active") == status)
+
+    def _until(self, project: str, shows: Callable[[dict[str, Any]], bool]) -> None:
+        """Return once the project's page shows a change: the server answers first and writes its pages then."""
+        for _ in range(_LOOKS):
+            if shows(_send("GET", f"{self.url}{project}/", (self.username, self.password), accept=_JSON)):
+                return
+        raise RuntimeError(f"the page of {project} never showed the change")
 
     def token(self) -> tuple[str, str]:
         """A (user name, password) pair for reading that lives five minutes."""
@@ -175,6 +187,10 @@ def pypiron(directory: Path, *, username: str = READER, password: str = PASSWORD
         yield Pypiron(f"{root}/simple/", username, password, add, process, root, admin)
 
 
+def _yanked(page: dict[str, Any], artifact: Artifact) -> Any:
+    return next((file.get("yanked") for file in page["files"] if file["filename"] == artifact.filename), None)
+
+
 def _project(artifact: Artifact) -> str:
     return artifact.filename.partition("-")[0].replace("_", "-")
 
@@ -203,10 +219,15 @@ def _upload(url: str, auth: tuple[str, str], artifact: Artifact) -> None:
 
 
 def _send(
-    method: str, url: str, auth: tuple[str, str], body: bytes = b"", content_type: str = "text/plain"
+    method: str,
+    url: str,
+    auth: tuple[str, str],
+    body: bytes | None = None,
+    content_type: str = "text/plain",
+    accept: str = "*/*",
 ) -> dict[str, Any]:
     token = b64encode(":".join(auth).encode()).decode()
-    headers = {"Authorization": f"Basic {token}", "Content-Type": content_type}
+    headers = {"Authorization": f"Basic {token}", "Content-Type": content_type, "Accept": accept}
     request = urllib.request.Request(url, body, headers, method=method)  # noqa: S310 - our own server
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
