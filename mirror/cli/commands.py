@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def sync_command(options: argparse.Namespace) -> int:
     if options.report == "-":
         sys.stdout.write(report.encode().decode())
     elif options.report:
-        Path(options.report).write_bytes(report.encode())
+        _write_report(Path(options.report), report)
     if not options.quiet:
         say(summary(report))
     elif report.error:
@@ -45,16 +46,22 @@ def sync_command(options: argparse.Namespace) -> int:
     return report.exit_code
 
 
+def _write_report(path: Path, report: reports.Report) -> None:
+    """Write the report; when that fails the run is done all the same, and its exit code tells that something is not."""
+    try:
+        path.write_bytes(report.encode())
+    except OSError as error:
+        say(f"the report cannot be written to {path}: {error.strerror}")
+        report.exit_code = report.exit_code or reports.Exit.INCOMPLETE
+
+
 def _check_writable(report: str | None) -> None:
     """Raise `ConfigError` before the run rather than lose its report after it."""
     if report is None or report == "-":
         return
-    try:
-        with Path(report).open("ab"):
-            pass
-    except OSError as error:
-        problem = Problem(f"--report {report}", f"it cannot be written: {error.strerror}", "name a writable file")
-        raise ConfigError([problem]) from error
+    path = Path(report)
+    if path.is_dir() or not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
+        raise ConfigError([Problem(f"--report {report}", "it cannot be written", "name a file in a writable folder")])
 
 
 def check_command(options: argparse.Namespace) -> int:
@@ -111,7 +118,10 @@ def _settings(options: argparse.Namespace) -> Settings:
     path: Path | None = options.config
     if path is None and (options.from_uv is None or options.root is None):
         path = find_config()
-    return load(path, from_uv=options.from_uv, root=options.root)
+    settings = load(path, from_uv=options.from_uv, root=options.root)
+    for warning in settings.warnings:
+        say(f"warning: {warning}")
+    return settings
 
 
 def _chosen(names: list[str] | None, settings: Settings, flag: str) -> frozenset[IndexName] | None:

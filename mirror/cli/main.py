@@ -48,12 +48,21 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stdout = None
         code = Exit.FAILED
+    except OSError as error:  # standard output, a report, the demonstration's directory: the others are mapped
+        say(f"failed: {error.filename or 'writing the output'}: {error.strerror}")
+        code = Exit.FAILED
     except Exception as error:  # noqa: BLE001 - the last handler: a defect ends the run with a clear line
         say(f"failed: this is a defect of index-mirror, please report it: {type(error).__name__}; -v shows more")
         if options.verbose:
             say("".join(traceback.format_exception(error)))
         code = Exit.FAILED
     return code
+
+
+def _directory(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty; name a directory")
+    return Path(text)
 
 
 def _allow_descriptors() -> None:
@@ -78,15 +87,17 @@ def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("-c", "--config", type=Path, metavar="FILE", help="mirror.toml (default: here, user, system)")
     common.add_argument("--from-uv", type=Path, metavar="FILE", help="take the indexes of a pyproject.toml or uv.toml")
-    common.add_argument("--root", type=Path, metavar="DIR", help="the mirror's directory (default: `root` of the file)")
-    common.add_argument("--index", action="append", metavar="NAME", help="only this index (repeatable)")
+    common.add_argument("--root", type=_directory, metavar="DIR", help="the mirror's directory (default: the file's)")
+    some = argparse.ArgumentParser(add_help=False)
+    some.add_argument("--index", action="append", metavar="NAME", help="only this index (repeatable)")
     talk = argparse.ArgumentParser(add_help=False)
-    talk.add_argument(
-        "-q", "--quiet", action="store_true", help="only what an operator must know: refusals, failures, holds"
-    )
-    talk.add_argument("-v", "--verbose", action="store_true", help="every page and file, and tracebacks")
+    talk.add_argument("-q", "--quiet", action="store_true", help="only what needs an operator: refusals and failures")
+    loud = argparse.ArgumentParser(add_help=False)
+    loud.add_argument("-v", "--verbose", action="store_true", help="every page and file, and tracebacks")
 
-    sync = commands.add_parser("sync", parents=[common, talk], help="the nightly job: crawl, fetch, verify, publish")
+    sync = commands.add_parser(
+        "sync", parents=[common, some, talk, loud], help="the nightly job: crawl, fetch, verify, publish"
+    )
     sync.add_argument("--dry-run", action="store_true", help="read the pages, fetch and change nothing")
     sync.add_argument("--report", metavar="FILE", help="write the JSON report there; - for standard output")
     sync.add_argument(
@@ -98,18 +109,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     sync.set_defaults(run=_sync)
 
-    check = commands.add_parser("check", parents=[common, talk], help="the configuration, and one look at each index")
+    check = commands.add_parser(
+        "check", parents=[common, some, loud], help="the configuration, and one look at each index"
+    )
     check.set_defaults(run=_check)
 
-    status = commands.add_parser("status", parents=[common, talk], help="what is published, and how the last run went")
+    status = commands.add_parser("status", parents=[common, loud], help="what is published, and how the last run went")
     status.add_argument("--json", action="store_true", help="as JSON on standard output")
     status.set_defaults(run=_status)
 
-    demo = commands.add_parser("demo", parents=[talk], help="two embedded private indexes, mirrored and shown")
+    demo = commands.add_parser("demo", parents=[talk, loud], help="two embedded private indexes, mirrored and shown")
     demo.add_argument("directory", nargs="?", type=Path, metavar="DIR", help="where to (default: a new directory)")
     demo.set_defaults(run=_demo)
 
-    schema = commands.add_parser("schema", parents=[talk], help="JSON Schema of the configuration or the report")
+    schema = commands.add_parser("schema", parents=[loud], help="JSON Schema of the configuration or the report")
     schema.add_argument("what", choices=("config", "report"))
     schema.set_defaults(run=_schema)
     return parser

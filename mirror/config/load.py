@@ -68,6 +68,7 @@ def load(path: Path | None, *, from_uv: Path | None = None, root: Path | None = 
         concurrency=top.get("concurrency", CONCURRENCY),
         secrets=MappingProxyType({index.name: sources for index, sources in whole}),
         files=tuple(file for file in (path, from_uv) if file is not None),
+        warnings=tuple(report.warnings),
     )
 
 

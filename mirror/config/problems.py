@@ -36,10 +36,16 @@ class Report:
     """Collects problems, so that one run of the loader shows all of them."""
 
     problems: list[Problem] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    """What is passed over, and told: legal where it stands, and not to be mirrored."""
 
     def add(self, place: Place, what: str, instead: str) -> None:
         """Note that at `place` `what` is wrong, and what to write `instead`."""
         self.problems.append(Problem(str(place), what, instead))
+
+    def warn(self, place: Place, what: str, instead: str) -> None:
+        """Note that what stands at `place` is passed over, why, and what to do if it is wanted."""
+        self.warnings.append(str(Problem(str(place), what, instead)))
 
     def raise_if_any(self) -> None:
         """Raises `ConfigError` with every problem noted so far, in the order of the file."""

@@ -67,7 +67,7 @@ class Shared(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, kw_only
     authenticate: Annotated[
         Authenticate,
         Meta(
-            description="auto: credentials if there are any; always: refuse to start without; never: send none",
+            description="auto: credentials if there are any; always: hold the index without; never: send none",
             examples=["always"],
         ),
     ] = Authenticate.AUTO

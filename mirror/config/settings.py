@@ -27,3 +27,5 @@ class Settings:
     """Where each index's credentials come from; every index has an entry."""
     files: tuple[Path, ...]
     """The files that were read, as they were named."""
+    warnings: tuple[str, ...] = ()
+    """What was passed over, and why."""

@@ -29,7 +29,6 @@ class _UvIndex(msgspec.Struct, rename="kebab"):
 
     url: Annotated[str, Meta(description="the index's simple API", examples=["https://pypi.example.com/simple"])]
     authenticate: Annotated[Authenticate, Meta(description="auto, always or never", examples=["always"])]
-    format: Annotated[str, Meta(description="simple, or without the key", examples=["simple"])]
 
 
 def read(file: Path, report: Report) -> list[Entry] | None:
@@ -38,14 +37,34 @@ def read(file: Path, report: Report) -> list[Entry] | None:
     if document is None:
         return None
     place = Place(file)
-    if file.name == "pyproject.toml":
+    if file.name == "pyproject.toml" or ("index" not in document and _below(document, "tool")):
         document = _below(_below(document, "tool"), "uv")
         place = place.at("tool").at("uv")
     place = place.at("index")
     raw = decode.array(document["index"], place, report) if "index" in document else []
     if not raw:
         report.add(place, "no index is configured here", f"add an [[{place.keys}]] with a name, or remove from-uv")
-    return [_entry(item, number, place, report) for number, item in enumerate(raw, 1)]
+    usable = [item for item in enumerate(raw, 1) if not _passed_over(item[1], place.item(item[0]), report)]
+    if raw and not usable:
+        report.add(place, "none of its indexes can be mirrored", "give one of them a name and an http or https URL")
+    return [_entry(item, number, place, report) for number, item in usable]
+
+
+def _passed_over(raw: object, place: Place, report: Report) -> bool:
+    """Whether uv can use this index and a mirror cannot: that is told, and no reason to leave out the others."""
+    if not isinstance(raw, dict):
+        return False
+    url = raw.get("url")
+    if raw.get("format", "simple") != "simple":
+        what = "passed over: a flat index (a page of links, uv's find-links) is not an index of the simple API"
+        report.warn(place, what, "give the URL of a simple API to have it mirrored")
+    elif isinstance(url, str) and (url.startswith("file:") or "://" not in url):
+        report.warn(place, "passed over: a folder is not an index that can be mirrored", "give an http or https URL")
+    elif "name" not in raw:
+        report.warn(place, "passed over: it has no name", "give it one to have it mirrored")
+    else:
+        return False
+    return True
 
 
 def _below(table: object, key: str) -> dict[str, object]:
@@ -60,18 +79,8 @@ def _entry(raw: object, number: int, array: Place, report: Report) -> Entry:
         place = array.at(name)
     values = decode.table(raw, _UvIndex, place, report, foreign=True)
     text, url_place = values.pop("url", None), place.at("url")
-    if text is None:
-        if isinstance(raw, dict) and "url" not in raw:
-            report.add(place, "the url is missing", 'add for example url = "https://pypi.example.com/simple"')
-    elif values.pop("format", "simple") != "simple":
-        what = "a flat index (a page of links, uv's find-links) is not an index of the simple API"
-        report.add(place.at("format"), what, "remove it, or give the URL of a simple API")
-        text = None
-    elif text.startswith("file:") or "://" not in text:
-        report.add(
-            url_place, "a folder is not an index that can be mirrored", "give an http or https URL, or remove it"
-        )
-        text = None
+    if text is None and isinstance(raw, dict) and "url" not in raw:
+        report.add(place, "the url is missing", 'add for example url = "https://pypi.example.com/simple"')
     literal = None
     if text is not None:
         text, literal = _split_userinfo(text)

@@ -8,6 +8,8 @@ import httpx
 
 from mirror.errors import Failure, Reason
 from mirror.model.files import Validators
+from mirror.model.index import Index
+from mirror.model.names import variable_part
 from mirror.model.secret import scrub
 from mirror.net.policy import Hop
 from mirror.plan.retry import retry_after
@@ -15,19 +17,29 @@ from mirror.plan.retry import retry_after
 _MAX_VALIDATOR = 1024  # characters
 
 
-def expect_ok(response: httpx.Response, hop: Hop) -> None:
-    """Raise the `Failure` that a status other than 200 stands for."""
+def expect_ok(response: httpx.Response, hop: Hop, index: Index, *, authenticated: bool) -> None:
+    """Raise the `Failure` that a status other than 200 stands for, with what an operator can do about it."""
     status, origin = response.status_code, hop.url.origin
     if status == 200:
         return
     wait = retry_after(response.headers.get("retry-after"), datetime.now(UTC))
     if status == 401:
-        why = "asks for credentials, and none may be sent there" if hop.away else "asks for credentials"
-        raise Failure(Reason.NO_CREDENTIALS, f"{origin} {why} (401)")
+        if hop.away:
+            why = "none may be sent there; if the host belongs to this index, add it to credential-origins"
+        else:
+            variables = f"MIRROR_INDEX_{variable_part(index.name)}_USERNAME and _PASSWORD, or _TOKEN"
+            why = f"none were sent; set {variables}, or see credential-scope and authenticate"
+        raise Failure(Reason.NO_CREDENTIALS, f"{origin} asks for credentials (401), and {why}")
     if status == 403:
-        raise Failure(Reason.FORBIDDEN, f"{origin} forbids it to these credentials (403)")
+        who = (
+            "these credentials; give them the right to read packages"
+            if authenticated
+            else "visitors without credentials"
+        )
+        raise Failure(Reason.FORBIDDEN, f"{origin} forbids it to {who} (403)")
     if status in (404, 410):
-        raise Failure(Reason.NOT_FOUND, f"{origin} does not have it, or hides it from these credentials ({status})")
+        who = "these credentials" if authenticated else "visitors without credentials"
+        raise Failure(Reason.NOT_FOUND, f"{origin} does not have it, or hides it from {who} ({status})")
     if status == 429:
         raise Failure(Reason.RATE_LIMITED, f"{origin} asks us to slow down (429)", retryable=True, retry_after=wait)
     if status in (408, 425) or status >= 500:

@@ -109,7 +109,8 @@ class Authenticator:
         try:
             credential = await self._resolve(self._index)
         except SecretUnavailable as error:
-            raise self._refusal(str(error), Reason.NO_CREDENTIALS) from None
+            what = str(error).removeprefix(f"index {self._index.name}: ")
+            raise self._refusal(what, Reason.NO_CREDENTIALS) from None
         if credential is not None and credential.index != self._index.name:
             raise self._refusal("its source gave the credential of another index", Reason.NO_CREDENTIALS)
         return credential

@@ -47,5 +47,5 @@ def next_hop(index: Index, hop: Hop, location: str | None) -> Hop:
         what = f"{hop.url.origin} redirects to something else than an http URL: {error}"
         raise Failure(Reason.REDIRECT, what) from None
     if hop.url.origin.scheme == "https" and target.origin.scheme != "https":
-        raise Failure(Reason.INSECURE, f"{hop.url.origin} redirects from https to plain http")
+        raise Failure(Reason.INSECURE, f"{hop.url.origin} redirects from https to plain http; correct its own base URL")
     return Hop(url=target, away=hop.away or not index.reach.home(target), count=hop.count + 1)

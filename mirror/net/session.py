@@ -33,6 +33,7 @@ T = TypeVar("T")
 
 PAGE_ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01"
 USER_AGENT = f"index-mirror/{__version__}"
+_STOP_FORWARDING = "have its server stop that, or set follow-forwarding = true to mirror what it leads to"
 _MAX_METADATA = 16 * 1024 * 1024
 
 
@@ -113,7 +114,7 @@ class Session:
                 if validators and not hop.away:
                     return None
                 raise Failure(Reason.BROKEN, f"{hop.url.origin} answers 304 to a question without a condition")
-            expect_ok(response, hop)
+            self._expect_ok(response, hop)
             limits = self.index.limits
             chunks = raw_chunks(response, hop.url.origin, limits, limits.max_page_size, anyio.current_time)
             async with aclosing(chunks):
@@ -134,7 +135,7 @@ class Session:
 
     async def _file(self, link: FileLink, receive: Callable[[FileBody], Awaitable[T]]) -> T:
         async with self._get(link.url, {"Accept": "*/*", "Accept-Encoding": "identity"}) as (hop, response):
-            expect_ok(response, hop)
+            self._expect_ok(response, hop)
             if not link.digests and response.headers.get("content-encoding", "identity").lower() != "identity":
                 what = f"{hop.url.origin} compresses a file that no digest vouches for, and was asked not to"
                 raise Failure(Reason.CONTENT, what)
@@ -146,7 +147,7 @@ class Session:
     async def _metadata(self, link: FileLink) -> bytes:
         url = link.url.with_suffix(".metadata")
         async with self._get(url, {"Accept": "*/*", "Accept-Encoding": "identity"}) as (hop, response):
-            expect_ok(response, hop)
+            self._expect_ok(response, hop)
             chunks = raw_chunks(response, hop.url.origin, self.index.limits, _MAX_METADATA, anyio.current_time)
             async with aclosing(chunks):
                 encoding = response.headers.get("content-encoding", "")
@@ -209,7 +210,7 @@ class Session:
                 elif response.status_code in REDIRECTS:
                     hop = next_hop(self.index, hop, response.headers.get("location"))
                     if stay and hop.away:
-                        what = f"the page is forwarded to {hop.url.origin}, which is not this index"
+                        what = f"the page is forwarded to {hop.url.origin}, which is not this index; {_STOP_FORWARDING}"
                         raise Failure(Reason.FORWARDED, what, holds_index=True)
                     continue
                 else:
@@ -219,6 +220,10 @@ class Session:
                         yield hop, response
                     return
             await self._authenticator.rejected(epoch)
+
+    def _expect_ok(self, response: httpx.Response, hop: Hop) -> None:
+        authenticated = "authorization" in response.request.headers
+        expect_ok(response, hop, self.index, authenticated=authenticated)
 
     async def _send(self, hop: Hop, headers: Mapping[str, str], authorization: bytes | None) -> httpx.Response:
         sent: list[tuple[bytes, bytes]] = [(b"User-Agent", USER_AGENT.encode())]
@@ -232,7 +237,9 @@ class Session:
         limits = self.index.limits
         with failures_of(hop.url.origin), anyio.fail_after(limits.connect_timeout + limits.stall_timeout):
             request = httpx.Request("GET", target, headers=sent, extensions={"timeout": timeouts(self.index)})
-            return await self._transport.handle_async_request(request)
+            response = await self._transport.handle_async_request(request)
+        response.request = request
+        return response
 
 
 @contextmanager

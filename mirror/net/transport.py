@@ -81,10 +81,14 @@ def failures_of(origin: Origin) -> Iterator[None]:
 
 def _connect_failure(origin: Origin, error: BaseException) -> Failure:
     cause: BaseException | None = error
+    why = ""
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return Failure(Reason.TLS, f"the certificate of {origin} is not trusted: {cause.verify_message}")
         if isinstance(cause, ssl.SSLError):
-            return Failure(Reason.TLS, f"no TLS with {origin}: {cause.reason}", retryable=True)
+            hint = "; does it speak plain http?" if cause.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST") else ""
+            return Failure(Reason.TLS, f"no TLS with {origin}: {cause.reason}{hint}", retryable=True)
+        if isinstance(cause, OSError) and cause.strerror and not isinstance(cause, ExceptionGroup):
+            why = f": {cause.strerror}"
         cause = cause.__cause__ or cause.__context__
-    return Failure(Reason.UNREACHABLE, f"{origin} cannot be reached", retryable=True)
+    return Failure(Reason.UNREACHABLE, f"{origin} cannot be reached{why}", retryable=True)

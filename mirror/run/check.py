@@ -9,7 +9,7 @@ import msgspec
 
 from mirror.config.load import Settings
 from mirror.config.secrets import SecretResolver
-from mirror.errors import Failure
+from mirror.errors import Failure, Reason
 from mirror.model.files import Source, Validators
 from mirror.model.index import Index
 from mirror.model.names import IndexName, ProjectName
@@ -45,6 +45,8 @@ async def check(settings: Settings, options: Options) -> list[Look]:
                 answer = await _ask(session)
         except Failure as failure:
             failed = failure
+        except Exception as error:  # noqa: BLE001 - as in sync: one index's surprise is not the others'
+            failed = Failure(Reason.DEFECT, f"a defect of index-mirror, please report it: {type(error).__name__}")
         looks[index.name] = Look(
             index=index.name,
             origin=str(index.url.origin),

@@ -134,6 +134,8 @@ class Serving(_Event, frozen=True, kw_only=True):
 
     generation: int | None
     new: bool
+    files: dict[IndexName, int]
+    """How many files it has of each index."""
 
 
 Event = (

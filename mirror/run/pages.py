@@ -73,6 +73,10 @@ class PageReader:
             self._emit(events.Refused(refusal=refusal))
         self._warn(*listed.warnings)
         names = self._selection.projects(listed.projects)
+        if not listed.projects:
+            self._warn("its list names no project; is its URL that of a simple repository API?")
+        elif not names:
+            self._warn(f"none of the {len(listed.projects)} projects that it lists is wanted; see `projects`")
         if any(refusal.file is None for refusal in listed.refused):  # it might have been any of those held
             names = tuple(sorted({*names, *self._held_and_wanted()}))
         held = len(self._before)

@@ -150,6 +150,7 @@ class ReportBuilder:
     def __init__(self, run: str, started: str, indexes: tuple[IndexName, ...], *, dry_run: bool) -> None:
         self._indexes = {name: IndexReport(name=name) for name in indexes}
         self._running = set(indexes)
+        self._served: dict[IndexName, int] = {}
         reports = list(self._indexes.values())
         self.report = Report(run=run, started=started, dry_run=dry_run, indexes=reports)
 
@@ -165,8 +166,8 @@ class ReportBuilder:
                 report.blocked_trees.append(blocked)
             case events.IndexDropped(index=name):
                 report.dropped_indexes.append(name)
-            case events.Serving(generation=generation, new=new):
-                report.generation, report.published = generation, new
+            case events.Serving(generation=generation, new=new, files=files):
+                report.generation, report.published, self._served = generation, new, files
             case events.Refused(refusal=refusal):
                 _note_refusal(self._indexes[refusal.index], refusal)
             case events.IndexSettled(index=name):
@@ -182,10 +183,13 @@ class ReportBuilder:
 
     def finish(self, seconds: float, exit_code: int | None = None, error: str | None = None) -> Report:
         """The finished report; without `exit_code`, the one that the indexes' states ask for."""
-        for name in self._running:
-            index = self._indexes[name]
-            index.state, index.reason = "failed", Reason.INTERRUPTED
-            index.what = "the run ended before this index did"
+        ended_early = exit_code is not None and not self.report.published
+        for name, index in self._indexes.items():
+            if name in self._running or (ended_early and index.state in ("complete", "incomplete")):
+                index.state, index.reason = "failed", Reason.INTERRUPTED
+                index.what = "the run ended before anything new of it was published"
+            if ended_early:
+                index.files, index.files_withdrawn, index.withdrawn = self._served.get(name, 0), 0, []
         self.report.seconds = round(seconds, 3)
         self.report.exit_code = _exit_code(self.report) if exit_code is None else exit_code
         self.report.error = error

@@ -46,7 +46,7 @@ async def sync(
     settings: Settings, options: Options, resolve: Resolve, store: Store, before: State | None, emit: events.Emit
 ) -> None:
     """Mirror the chosen indexes and publish what follows `before`. The caller holds the lock. Raises `StoreError`."""
-    emit(events.Serving(generation=before.number if before is not None else None, new=False))
+    emit(_serving(before.number if before is not None else None, before.holdings if before is not None else {}))
     held = _sound(before.holdings, await store.lost(before.holdings), emit) if before is not None else {}
     configured = {index.name for index in settings.indexes}
     for name in sorted(set(held) - configured):
@@ -102,6 +102,11 @@ async def sync(
         await _publish(settings, store, after, before, emit)
 
 
+def _serving(number: int | None, holdings: Holdings, *, new: bool = False) -> events.Serving:
+    files = {name: sum(len(held.files) for held in holding.values()) for name, holding in holdings.items()}
+    return events.Serving(generation=number, new=new, files=files)
+
+
 def _sound(holdings: Holdings, lost: Sequence[Receipt], emit: events.Emit) -> Holdings:
     """`holdings` without the files that the disk has lost: they are fetched again. Raises `StoreError` for most."""
     if not lost:
@@ -143,7 +148,7 @@ async def _publish(settings: Settings, store: Store, after: Holdings, before: St
     merged = _trees(settings.trees, old_trees, after, emit)
     number = await store.publish(merged, after, before) if merged else None
     if number is not None:
-        emit(events.Serving(generation=number, new=True))
+        emit(_serving(number, after, new=True))
 
 
 def _trees(

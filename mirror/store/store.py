@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from mirror.errors import StoreError
 from mirror.model.files import Receipt
 from mirror.model.holding import Holdings
 from mirror.plan.merge import MergedTree
@@ -37,6 +38,7 @@ class Store:
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Be the one writer; what an earlier run left in `tmp` is removed. Raises `Busy` or `StoreError`."""
+        self._refuse_a_stranger()
         with locked(self._layout.lock):
             with refusals():
                 shutil.rmtree(self._layout.tmp, ignore_errors=True)
@@ -47,6 +49,14 @@ class Store:
                 yield
             finally:
                 shutil.rmtree(self._layout.run(self._run), ignore_errors=True)
+
+    def _refuse_a_stranger(self) -> None:
+        """Raise `StoreError` for a directory that holds something else: the first start would remove its `tmp`."""
+        root, layout = self._layout.root, self._layout
+        with refusals():
+            strange = root.is_dir() and any(root.iterdir()) and not layout.lock.exists() and not layout.blobs.is_dir()
+        if strange:
+            raise StoreError(f"{root} holds something else than a mirror; name a new or empty directory as root")
 
     def _make_directories(self) -> None:
         """Make what every root has, durably, where it is missing."""

@@ -124,13 +124,8 @@ def test_argument_wins_over_key(write: Write) -> None:
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ('url = "https://a.b"', r"index\[1\]: the name is missing; add for example name"),
         ('name = "a"', "index.a: the url is missing; add for example url"),
         ('name = "a"\nurl = 5', "index.a.url: expected text, got a whole number; write for example url"),
-        ('name = "a"\nurl = "./packages"', "index.a.url: a folder is not an index"),
-        ('name = "a"\nurl = "/srv/packages"', "index.a.url: a folder is not an index"),
-        ('name = "a"\nurl = "file:///srv/packages"', "index.a.url: a folder is not an index"),
-        ('name = "a"\nurl = "https://a.b"\nformat = "flat"', "index.a.format: a flat index"),
         ('name = "a"\nurl = "ftp://a.b"', "index.a.url: the URL does not begin with http or https"),
         ('name = "a"\nurl = "https://x:geheimnis@a.b/?q"', "index.a.url: the URL of an index has no query"),
         ('name = "a"\nurl = "https://x:geheim\\tnis@a.b/"', "index.a.url: the URL holds a backslash, a space"),
@@ -148,6 +143,32 @@ def test_unusable(write: Write, keys: str, message: str) -> None:
     assert message.replace("\\", "") in found
     assert "geheim" not in found
     assert len(found.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ('url = "https://a.b"', "index[2]: passed over: it has no name; give it one"),
+        ('name = "a"\nurl = "./packages"', "index[2]: passed over: a folder is not an index"),
+        ('name = "a"\nurl = "/srv/packages"', "index[2]: passed over: a folder is not an index"),
+        ('name = "a"\nurl = "file:///srv/packages"', "index[2]: passed over: a folder is not an index"),
+        ('name = "a"\nurl = "https://a.b"\nformat = "flat"', "index[2]: passed over: a flat index"),
+    ],
+)
+def test_what_only_uv_can_use_is_passed_over(write: Write, tmp_path: Path, keys: str, message: str) -> None:
+    """It is told, and the others are mirrored; alone it is a problem."""
+    file = write(f'[[index]]\nname = "good"\nurl = "https://g.example.com"\n[[index]]\n{keys}', "uv.toml")
+    settings = load(None, from_uv=file, root=tmp_path)
+    assert [index.name for index in settings.indexes] == ["good"]
+    (warning,) = settings.warnings
+    assert message in warning
+    assert "none of its indexes can be mirrored" in wrong(write(f"[[index]]\n{keys}", "uv.toml"))
+
+
+def test_the_tables_of_a_project_are_found_under_any_file_name(write: Write, tmp_path: Path) -> None:
+    """A copy of a pyproject.toml that is called otherwise has its indexes below tool.uv as well."""
+    file = write('[[tool.uv.index]]\nname = "good"\nurl = "https://g.example.com"', "copy.toml")
+    assert [index.name for index in load(None, from_uv=file, root=tmp_path).indexes] == ["good"]
 
 
 @pytest.mark.parametrize(

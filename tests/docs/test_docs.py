@@ -65,7 +65,8 @@ def test_the_reports_schema_is_the_commands(capsys: pytest.CaptureFixture[str]) 
 
 def test_a_report_fits_its_schema(site: Site, world: World) -> None:
     """With a refusal, a trouble and a held index in it."""
-    jsonschema = pytest.importorskip("jsonschema")
+    import jsonschema  # type: ignore[import-untyped]
+
     good, bad = world.add_index("good"), world.add_index("bad")
     good.add(build_wheel("one", "1.0"))
     good.add(build_wheel("one", "1.1"), digests={"sha256": "0" * 64})

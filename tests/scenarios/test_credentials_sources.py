@@ -160,7 +160,9 @@ class TestReferences:
         }.get(case, {"file": path.name})
         site.configure(a, credentials=False, username="reader", password=reference)
         outcome = site.sync("-v")
-        assert "index a" in _held(world, outcome, "a", asked=False)
+        assert _held(world, outcome, "a", asked=False)
+        assert "no-credentials: index a: " in outcome.err
+        assert "index a: index a: " not in outcome.err
         assert (world.log, site.generation) == ([], None)
 
     def test_from_uv(self, site: Site, world: World, a: Index) -> None:

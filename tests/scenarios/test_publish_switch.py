@@ -154,6 +154,7 @@ def test_garbage_of_a_killed_run_is_gone_after_the_next_start(site: Site, world:
     first = world.add_index("first")
     first.add(build_wheel("one", "1.0"))
     site.configure(first)
+    assert site.sync().code == 0
     left = site.root / "tmp" / "20200101T000000Z-1" / "generation" / "first"
     left.mkdir(parents=True)
     (left / "00000001").write_bytes(b"half a file")
@@ -166,10 +167,10 @@ def test_a_link_in_the_place_of_a_temporary_file_is_not_followed(site: Site, wor
     first = world.add_index("first")
     first.add(build_wheel("one", "1.0"))
     site.configure(first)
+    assert site.sync().code == 0
     precious = site.directory / "precious"
     precious.mkdir()
     (precious / "file").write_text("mine")
-    (site.root / "tmp").mkdir(parents=True)
     (site.root / "tmp" / "run").symlink_to(precious)
     assert site.sync().code == 0
     assert (precious / "file").read_text() == "mine"
