@@ -35,6 +35,11 @@ Holdings = Mapping[IndexName, Holding]
 """All that a generation knows; an index that never answered is not in it."""
 
 
+def count_files(*holdings: Holding) -> int:
+    """How many files there are in all of `holdings`."""
+    return sum(len(held.files) for holding in holdings for held in holding.values())
+
+
 def held_project(project: Project, files: Iterable[Receipt]) -> HeldProject:
     """`project` with `files` in their one order."""
     return HeldProject(project=project, files=tuple(sorted(files, key=lambda receipt: receipt.filename)))

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import msgspec
 
 from mirror.model.files import Project, Receipt, Status
-from mirror.model.holding import HeldProject, Holding, held_project
+from mirror.model.holding import HeldProject, Holding, count_files, held_project
 from mirror.model.names import IndexName, ProjectName
 
 SMALL = 10  # below this many, one deletion is a large share: only vanishing altogether is suspicious
@@ -96,11 +96,7 @@ def settle(
             withdrawn.extend(answer.withdraw)
     if not complete:
         return Settlement(holding=careful, withdrawn=tuple(certain), emptied=tuple(emptied))
-    had, left = _count(before) - len(certain), _count(exact)
+    had, left = count_files(before) - len(certain), count_files(exact)
     if not accept_shrink and shrunk(had, left, max_shrink):
         return Settlement(holding=careful, withdrawn=tuple(certain), shrunk=(had, left), emptied=tuple(emptied))
     return Settlement(holding=exact, withdrawn=(*withdrawn, *certain), emptied=tuple(emptied))
-
-
-def _count(holding: Holding) -> int:
-    return sum(len(held.files) for held in holding.values())

@@ -14,7 +14,7 @@ import msgspec
 from mirror.config.load import Settings
 from mirror.errors import Failure, MirrorError, Reason, StoreError
 from mirror.model.files import Receipt
-from mirror.model.holding import Holdings
+from mirror.model.holding import Holdings, count_files
 from mirror.model.index import Index, Tree
 from mirror.model.names import IndexName, TreeName
 from mirror.net.authenticator import Resolve
@@ -86,7 +86,7 @@ async def sync(
         emit(
             events.IndexSettled(
                 index=index.name,
-                files=sum(len(project.files) for project in after.get(index.name, {}).values()),
+                files=count_files(after.get(index.name, {})),
                 withdrawn=withdrawn,
                 requests=budget.requests if budget else 0,
                 retries=budget.retries if budget else 0,
@@ -103,7 +103,7 @@ async def sync(
 
 
 def _serving(number: int | None, holdings: Holdings, *, new: bool = False) -> events.Serving:
-    files = {name: sum(len(held.files) for held in holding.values()) for name, holding in holdings.items()}
+    files = {name: count_files(holding) for name, holding in holdings.items()}
     return events.Serving(generation=number, new=new, files=files)
 
 
@@ -111,7 +111,7 @@ def _sound(holdings: Holdings, lost: Sequence[Receipt], emit: events.Emit) -> Ho
     """`holdings` without the files that the disk has lost: they are fetched again. Raises `StoreError` for most."""
     if not lost:
         return holdings
-    count = sum(len(held.files) for holding in holdings.values() for held in holding.values())
+    count = count_files(*holdings.values())
     if len(lost) > SMALL and shrunk(count, count - len(lost), 0.5):
         raise StoreError(f"{len(lost)} of {count} published files are missing from the disk; is all of it mounted?")
     for receipt in lost:
