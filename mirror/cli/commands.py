@@ -103,7 +103,8 @@ def _print_last_run(report: dict[str, Any]) -> None:
     print(f"last run {report.get('started')}: exit code {report.get('exit-code')}, {report.get('seconds')} s")
     for index in report.get("indexes", ()):
         if index.get("state") != "complete":
-            words = (f"  {index.get('name')}:", index.get("state"), index.get("reason"), index.get("what"))
+            counts = (f"{len(index.get(kind, ()))} {kind}" for kind in ("refused", "troubles") if index.get(kind))
+            words = (f"  {index.get('name')}:", index.get("state"), index.get("reason"), index.get("what"), *counts)
             print(scrub(" ".join(word for word in words if word)))
 
 

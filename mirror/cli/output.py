@@ -175,7 +175,8 @@ def _index_line(index: IndexReport) -> str:
     text += f"; {index.files} files published, {index.files_fetched} fetched ({size_text(index.bytes)}), "
     text += f"{index.files_kept} kept, {index.files_withdrawn} withdrawn"
     if index.to_fetch > index.files_fetched + index.files_recalled:
-        text += f", {index.to_fetch} wanted ({size_text(index.to_fetch_bytes)})"
+        text += f", {index.to_fetch} wanted"
+        text += f" ({size_text(index.to_fetch_bytes)})" if index.to_fetch_bytes else ""
     problems = {"refused": len(index.refused), "in trouble": len(index.troubles), "foreign links": index.foreign_links}
     return text + "".join(f", {count} {what}" for what, count in problems.items() if count)
 
