@@ -28,6 +28,15 @@ from mirror.model import secret
 from mirror.model.names import index_name, variable_part
 from tests.world import Index, World
 
+QUICK: dict[str, Any] = {
+    "tries": 2,
+    "concurrency": 2,
+    "stall_timeout": 0.3,
+    "connect_timeout": 0.5,
+    "retry_after_cap": 0.05,
+}
+"""Keys of an index that soon gives a faulty server up."""
+
 
 @dataclass
 class Outcome:

@@ -68,30 +68,32 @@ def night(settings: Settings, options: Options, observer: events.Emit) -> Report
         builder.note(event)
         observer(event)
 
-    def finish(exit_code: Exit | None = None, error: str | None = None) -> Report:
-        return builder.finish(time.monotonic() - began, exit_code, error)
-
     store = Store(settings.root, run)
-    with store.writing():
-        try:
-            interruption = anyio.run(_awake, settings, options, store, store.current(), emit)
-            if interruption.signal is not None:
-                report = finish(interruption.exit_code, f"interrupted by {interruption.signal.name}; run it again")
-            else:
-                report = finish()
-                if not options.dry_run:
-                    store.cache.save()
-        except StoreError as failure:
-            report = finish(Exit.FAILED, str(failure))
-        except Exception as defect:
-            store.write_report(finish(Exit.FAILED, f"a defect of index-mirror: {type(defect).__name__}").encode())
-            raise
+
+    def finish(exit_code: Exit | None = None, error: str | None = None) -> Report:
+        """The finished report, kept unless this is a dry run; one that cannot be kept says so itself."""
+        report = builder.finish(time.monotonic() - began, exit_code, error)
         if not options.dry_run:
             try:
                 store.write_report(report.encode())
             except StoreError as failure:
-                report = finish(Exit(report.exit_code) or Exit.INCOMPLETE, report.error or str(failure))
-    return report
+                report.exit_code = report.exit_code or Exit.INCOMPLETE
+                report.error = report.error or str(failure)
+        return report
+
+    with store.writing():
+        try:
+            interruption = anyio.run(_awake, settings, options, store, store.current(), emit)
+            if interruption.signal is not None:
+                return finish(interruption.exit_code, f"interrupted by {interruption.signal.name}; run it again")
+            if not options.dry_run:
+                store.cache.save()
+            return finish()
+        except StoreError as failure:
+            return finish(Exit.FAILED, str(failure))
+        except Exception as defect:
+            finish(Exit.FAILED, f"a defect of index-mirror: {type(defect).__name__}")
+            raise
 
 
 async def _awake(

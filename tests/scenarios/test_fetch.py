@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from mirror.cli.wheels import build_sdist, build_wheel
-from tests.site import Outcome, Site
+from tests.site import QUICK, Outcome, Site
 from tests.world import Answer, Fault, Reply, Request, World, faults
 
 WHEEL = build_wheel("one", "1.0", payload=20_000)
 SOUND = build_sdist("one", "1.0")
-QUICK: dict[str, Any] = {
-    "tries": 2,
-    "concurrency": 2,
-    "stall_timeout": 0.3,
-    "connect_timeout": 0.5,
-    "retry_after_cap": 0.05,
-}
 NAMES = {WHEEL.filename, SOUND.filename}
 
 

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from mirror.cli.wheels import build_wheel
-from tests.site import Site
+from tests.site import QUICK, Site
 from tests.world import Answer, Fault, Reply, Request, World, faults
 
-QUICK: dict[str, Any] = {
-    "tries": 2,
-    "concurrency": 2,
-    "stall_timeout": 0.3,
-    "connect_timeout": 0.5,
-    "retry_after_cap": 0.05,
-}
 OLD, NEW = "two-1.0-py3-none-any.whl", "two-1.1-py3-none-any.whl"
 
 
