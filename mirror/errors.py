@@ -73,6 +73,7 @@ class Reason(StrEnum):
     NO_CREDENTIALS = "no-credentials"
     FORBIDDEN = "forbidden"
     NOT_FOUND = "not-found"
+    GONE = "gone"
     FORWARDED = "forwarded"
     REDIRECT = "bad-redirect"
     INSECURE = "insecure"
@@ -96,6 +97,8 @@ class Reason(StrEnum):
     INTERRUPTED = "interrupted"
     CONFIGURATION = "configuration"
     LOST = "lost-locally"
+    NO_SPACE = "no-space"
+    TIME = "time-is-up"
     DEFECT = "defect"
 
 

@@ -15,7 +15,7 @@ from mirror.cli.output import say, showing, size_text, summary
 from mirror.config.load import Settings, find_config, load
 from mirror.config.schema import json_schema as config_schema
 from mirror.errors import ConfigError, Problem
-from mirror.model.names import IndexName, index_name
+from mirror.model.names import Filename, IndexName, filename, index_name
 from mirror.model.secret import scrub
 from mirror.run import report as reports
 from mirror.run.check import check
@@ -26,10 +26,12 @@ from mirror.run.sync import Options
 
 def sync_command(options: argparse.Namespace) -> int:
     """`mirror sync`."""
-    settings = _settings(options)
+    settings = configured(options)
     wish = Options(
         only=_chosen(options.index, settings, "--index"),
         accept_shrink=_chosen(options.accept_shrink, settings, "--accept-shrink") or frozenset(),
+        accept_changed=_changed(options.accept_changed, settings),
+        max_duration=options.max_duration,
         dry_run=options.dry_run,
     )
     _check_writable(options.report)
@@ -66,7 +68,7 @@ def _check_writable(report: str | None) -> None:
 
 def check_command(options: argparse.Namespace) -> int:
     """`mirror check`."""
-    settings = _settings(options)
+    settings = configured(options)
     wish = Options(only=_chosen(options.index, settings, "--index"))
     looks = anyio.run(check, settings, wish)
     for look in looks:
@@ -77,7 +79,7 @@ def check_command(options: argparse.Namespace) -> int:
 
 def status_command(options: argparse.Namespace) -> int:
     """`mirror status`."""
-    found = status(_settings(options).root)
+    found = status(configured(options).root)
     if options.json:
         plain = reports.scrubbed(msgspec.to_builtins(found, enc_hook=str))
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(plain)).decode() + "\n")
@@ -115,7 +117,8 @@ def schema_command(options: argparse.Namespace) -> int:
     return reports.Exit.COMPLETE
 
 
-def _settings(options: argparse.Namespace) -> Settings:
+def configured(options: argparse.Namespace) -> Settings:
+    """The configuration that the options name. Raises `ConfigError`."""
     path: Path | None = options.config
     if path is None and (options.from_uv is None or options.root is None):
         path = find_config()
@@ -123,6 +126,13 @@ def _settings(options: argparse.Namespace) -> Settings:
     for warning in settings.warnings:
         say(f"warning: {warning}")
     return settings
+
+
+def _changed(texts: list[str], settings: Settings) -> frozenset[tuple[IndexName, Filename]]:
+    """The files that `--accept-changed` names. Raises `ConfigError` and `InvalidName`."""
+    pairs = [text.partition("/") for text in texts]
+    _chosen([index for index, _, _ in pairs], settings, "--accept-changed")
+    return frozenset((index_name(index), filename(name)) for index, _, name in pairs)
 
 
 def _chosen(names: list[str] | None, settings: Settings, flag: str) -> frozenset[IndexName] | None:

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import resource
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mirror import __version__
 from mirror.errors import Busy, ConfigError, InvalidName, MirrorError
 
 _DESCRIPTORS = 16_384
+_MODULES = {
+    "demo": "demo",
+    "generations": "history",
+    "diff": "history",
+    "rollback": "history",
+    "gc": "history",
+    "verify": "verify",
+}
+"""Where the commands are that are not in `commands`."""
 _EXIT_CODES = """exit codes: 0 complete; 1 failed, nothing new was published; 2 usage or configuration;
 3 published, but something is held or incomplete (the report says what); 75 another run holds the lock;
 130, 143 interrupted, a rerun continues"""
@@ -65,6 +75,21 @@ def _directory(text: str) -> Path:
     return Path(text)
 
 
+def _duration(text: str) -> float:
+    from mirror.config.durations import duration
+
+    try:
+        return duration(float(text) if text.isdecimal() else text)
+    except ValueError:
+        raise argparse.ArgumentTypeError("it is no time; write for example 30m, 6h or 3d") from None
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text[:12]) < 10**9:
+        raise argparse.ArgumentTypeError("it is no number from 1")
+    return int(text)
+
+
 def _allow_descriptors() -> None:
     """Fifty indexes keep more connections than the usual soft limit of 1,024 files; the hard one allows them."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -107,52 +132,77 @@ def _parser() -> argparse.ArgumentParser:
         metavar="INDEX",
         help="withdraw from this index what its pages no longer list, however much it is (repeatable)",
     )
-    sync.set_defaults(run=_sync)
+    sync.add_argument(
+        "--accept-changed",
+        action="append",
+        default=[],
+        metavar="INDEX/FILE",
+        help="take the bytes that this index now has under a file's name (repeatable)",
+    )
+    sync.add_argument(
+        "--max-duration", type=_duration, metavar="TIME", help="begin nothing new after this time, such as 6h"
+    )
+    sync.set_defaults(run=_command("sync"))
 
     check = commands.add_parser(
         "check", parents=[common, some, loud], help="the configuration, and one look at each index"
     )
-    check.set_defaults(run=_check)
+    check.set_defaults(run=_command("check"))
 
     status = commands.add_parser("status", parents=[common, loud], help="what is published, and how the last run went")
     status.add_argument("--json", action="store_true", help="as JSON on standard output")
-    status.set_defaults(run=_status)
+    status.set_defaults(run=_command("status"))
+
+    generations = commands.add_parser("generations", parents=[common, loud], help="the published states that are kept")
+    generations.add_argument("--json", action="store_true", help="as JSON on standard output")
+    generations.set_defaults(run=_command("generations"))
+
+    diff = commands.add_parser("diff", parents=[common, loud], help="what changed from one generation to another")
+    diff.add_argument("before", type=_number, metavar="A", help="a generation's number")
+    diff.add_argument("after", type=_number, nargs="?", metavar="B", help="another one (default: the served one)")
+    diff.add_argument("--json", action="store_true", help="as JSON on standard output")
+    diff.set_defaults(run=_command("diff"))
+
+    rollback = commands.add_parser(
+        "rollback", parents=[common, loud], help="publish the content of an older generation again"
+    )
+    rollback.add_argument("number", type=_number, metavar="N", help="its number; see mirror generations")
+    rollback.add_argument("--dry-run", action="store_true", help="say what would change, and change nothing")
+    rollback.set_defaults(run=_command("rollback"))
+
+    gc = commands.add_parser("gc", parents=[common, loud], help="remove what no kept generation needs")
+    gc.add_argument("--keep", type=_number, metavar="N", help="generations to keep (default: of [retention], 7)")
+    gc.add_argument(
+        "--grace", type=_duration, metavar="TIME", help="keep what was served within this time (default: 3d)"
+    )
+    gc.add_argument("--dry-run", action="store_true", help="say what would go, and remove nothing")
+    gc.set_defaults(run=_command("gc"))
+
+    verify = commands.add_parser("verify", parents=[common, talk, loud], help="read everything and compare it")
+    verify.add_argument("--repair", action="store_true", help="fetch again what is damaged, from its own index")
+    verify.add_argument(
+        "--max-duration", type=_duration, metavar="TIME", help="stop after this time; the next run goes on there"
+    )
+    verify.add_argument("--all", action="store_true", help="begin anew, also where an earlier one stopped half-way")
+    verify.add_argument("--json", action="store_true", help="what was found, as JSON on standard output")
+    verify.set_defaults(run=_command("verify"))
 
     demo = commands.add_parser("demo", parents=[talk, loud], help="two embedded private indexes, mirrored and shown")
     demo.add_argument("directory", nargs="?", type=Path, metavar="DIR", help="where to (default: a new directory)")
-    demo.set_defaults(run=_demo)
+    demo.set_defaults(run=_command("demo"))
 
     schema = commands.add_parser("schema", parents=[loud], help="JSON Schema of the configuration or the report")
     schema.add_argument("what", choices=("config", "report"))
-    schema.set_defaults(run=_schema)
+    schema.set_defaults(run=_command("schema"))
     return parser
 
 
-def _sync(options: argparse.Namespace) -> int:
-    from mirror.cli.commands import sync_command
+def _command(name: str) -> Callable[[argparse.Namespace], int]:
+    """The function of a command, imported when it runs: `mirror --help` needs none of them."""
 
-    return sync_command(options)
+    def command(options: argparse.Namespace) -> int:
+        module = importlib.import_module(f"mirror.cli.{_MODULES.get(name, 'commands')}")
+        code: int = getattr(module, f"{name}_command")(options)
+        return code
 
-
-def _check(options: argparse.Namespace) -> int:
-    from mirror.cli.commands import check_command
-
-    return check_command(options)
-
-
-def _status(options: argparse.Namespace) -> int:
-    from mirror.cli.commands import status_command
-
-    return status_command(options)
-
-
-def _demo(options: argparse.Namespace) -> int:
-    from mirror.cli.demo import demo_command
-
-    return demo_command(options)
-
-
-def _schema(options: argparse.Namespace) -> int:
-    from mirror.cli.commands import schema_command
-
-    return schema_command(options)
+    return command

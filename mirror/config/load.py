@@ -15,8 +15,9 @@ from typing import Any
 from mirror.config import build, decode, tables, uv
 from mirror.config.entries import gather
 from mirror.config.problems import Place, Report
-from mirror.config.schema import CONCURRENCY, Configuration
+from mirror.config.schema import CONCURRENCY, MIN_FREE, Configuration
 from mirror.config.settings import Settings
+from mirror.config.sizes import size
 from mirror.config.trees import trees
 
 __all__ = ["Settings", "find_config", "load"]
@@ -47,7 +48,7 @@ def load(path: Path | None, *, from_uv: Path | None = None, root: Path | None = 
         report.add(here, "there is no configuration", "write this file, or name another one with -c")
     raw = decode.read_toml(path, report) if path is not None else {}
     report.raise_if_any()
-    top = decode.table(raw, Configuration, here, report, by_hand=("defaults", "index", "tree"))
+    top = decode.table(raw, Configuration, here, report, by_hand=("defaults", "index", "tree", "retention"))
     folder = _root(root, top, raw or {}, here, report)
     if from_uv is None and "from_uv" in top:
         from_uv = tables.path(top["from_uv"], here.at("from-uv"), report)
@@ -59,6 +60,7 @@ def load(path: Path | None, *, from_uv: Path | None = None, root: Path | None = 
         report.add(here.at("index"), "no index is configured", "add an [[index]] with a name and a url")
     built = {entry.name: build.index(entry, defaults, report) for entry in entries}
     merged = trees(top.get("tree", []), [entry.name for entry in entries if entry.named], here.at("tree"), report)
+    retention = tables.retention(top.get("retention", {}), here.at("retention"), report)
     report.raise_if_any()
     whole = [index for index in built.values() if index is not None]
     return Settings(
@@ -66,6 +68,8 @@ def load(path: Path | None, *, from_uv: Path | None = None, root: Path | None = 
         indexes=tuple(index for index, _ in whole),
         trees=merged,
         concurrency=top.get("concurrency", CONCURRENCY),
+        min_free=size(top.get("min_free", MIN_FREE)),
+        retention=retention,
         secrets=MappingProxyType({index.name: sources for index, sources in whole}),
         files=tuple(file for file in (path, from_uv) if file is not None),
         warnings=tuple(report.warnings),

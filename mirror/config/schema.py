@@ -12,11 +12,19 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from mirror.config.durations import DURATION_PATTERN
 from mirror.config.sizes import SIZE_PATTERN
 from mirror.model.index import Authenticate, Limits
 
 CONCURRENCY = 64
 """Requests over all indexes at the same time, without the key."""
+
+MIN_FREE = "256MiB"
+"""What stays free on the root's disk, without the key."""
+KEEP = 7
+"""Generations that `mirror gc` keeps, without the key."""
+GRACE = "3d"
+"""For how long `mirror gc` keeps what is not served any more, without the key."""
 
 _LIMITS = Limits()
 _DAY = 86_400
@@ -26,6 +34,7 @@ Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9
 PathText = Annotated[str, Meta(min_length=1, pattern=r"^[^\x00]+$")]
 Word = Annotated[str, Meta(min_length=1)]
 Bytes = Annotated[int, Meta(ge=1)] | Annotated[str, Meta(pattern=SIZE_PATTERN)]
+Duration = Annotated[float, Meta(ge=0)] | Annotated[str, Meta(pattern=DURATION_PATTERN)]
 Requests = Annotated[int, Meta(ge=1, le=10_000)]
 Seconds = Annotated[float, Meta(gt=0, le=_DAY)]
 
@@ -191,6 +200,22 @@ class IndexTable(Shared, rename="kebab", forbid_unknown_fields=True, kw_only=Tru
     ] = UNSET
 
 
+class RetentionTable(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, kw_only=True):
+    """What `mirror gc` leaves."""
+
+    keep: Annotated[
+        Annotated[int, Meta(ge=1)],
+        Meta(description="the newest generations to keep, with the served one", examples=[7]),
+    ] = KEEP
+    grace: Annotated[
+        Duration,
+        Meta(
+            description="seconds, or text such as 3d: nothing goes that was served or fetched within this time",
+            examples=["3d"],
+        ),
+    ] = GRACE
+
+
 class TreeTable(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, kw_only=True):
     """A merged tree: the first index that has a project owns it."""
 
@@ -210,6 +235,10 @@ class Configuration(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, 
     concurrency: Annotated[Requests, Meta(description="requests to all indexes at the same time", examples=[64])] = (
         CONCURRENCY
     )
+    min_free: Annotated[
+        Annotated[int, Meta(ge=0)] | Annotated[str, Meta(pattern=SIZE_PATTERN)],
+        Meta(description="bytes, or text such as 256MiB: what stays free on the root's disk", examples=["256MiB"]),
+    ] = MIN_FREE
     from_uv: Annotated[
         PathText | UnsetType,
         Meta(description="a pyproject.toml or uv.toml whose indexes to mirror", examples=["pyproject.toml"]),
@@ -217,6 +246,7 @@ class Configuration(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, 
     defaults: Annotated[Shared | UnsetType, Meta(description="keys for every index")] = UNSET
     index: Annotated[list[IndexTable] | UnsetType, Meta(description="the indexes to mirror")] = UNSET
     tree: Annotated[list[TreeTable] | UnsetType, Meta(description="merged trees")] = UNSET
+    retention: Annotated[RetentionTable | UnsetType, Meta(description="what mirror gc leaves")] = UNSET
 
 
 def json_schema() -> bytes:

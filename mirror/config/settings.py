@@ -12,6 +12,16 @@ from mirror.model.names import IndexName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """What `mirror gc` leaves."""
+
+    keep: int
+    """The newest generations."""
+    grace: float
+    """Seconds for which what is not served any more stays."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything that was configured, checked."""
 
@@ -23,6 +33,9 @@ class Settings:
     """One tree for each index, called like it, in their order; then the merged ones."""
     concurrency: int
     """Requests over all indexes at the same time."""
+    min_free: int
+    """Bytes of the root's disk that stay free."""
+    retention: Retention
     secrets: Mapping[IndexName, SecretSources] = field(repr=False)
     """Where each index's credentials come from; every index has an entry."""
     files: tuple[Path, ...]

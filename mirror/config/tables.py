@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from mirror.config import decode
+from mirror.config.durations import duration
 from mirror.config.problems import Place, Report
-from mirror.config.schema import IndexTable, SecretTable, Shared
+from mirror.config.schema import GRACE, KEEP, IndexTable, RetentionTable, SecretTable, Shared
+from mirror.config.settings import Retention
 from mirror.config.sizes import size
 from mirror.config.sources import FromCommand, FromEnv, FromFile, FromSystemd, Reference
 from mirror.errors import InvalidName, InvalidUrl
@@ -30,7 +32,7 @@ _UV_KEYS = dict.fromkeys(
     ("explicit", "default", "publish-url", "format", "ignore-error-codes", "cache-control", "exclude-newer"),
     _MEANINGLESS,
 )
-_MANIFEST = "manifest.jsonl"
+_BESIDE_TREES = ("manifest.jsonl", "pins.jsonl")
 _ONE_INDEX = "write it in the [[index]] that it belongs to, not for all of them"
 _NOT_SHARED = dict.fromkeys(
     ("name", "url", "username", "password", "token", "netrc", "keyring", "credential-origins", "credential-paths"),
@@ -46,6 +48,12 @@ def shared(raw: object, place: Place, report: Report) -> Values:
     """The values of `[defaults]`."""
     values = decode.table(raw, Shared, place, report, remedies=_NOT_SHARED)
     return _refined(values, place, report)
+
+
+def retention(raw: object, place: Place, report: Report) -> Retention:
+    """The values of `[retention]`."""
+    values = decode.table(raw, RetentionTable, place, report)
+    return Retention(keep=values.get("keep", KEEP), grace=duration(values.get("grace", GRACE)))
 
 
 def index(raw: object, place: Place, report: Report) -> Values:
@@ -69,9 +77,9 @@ def name(raw: object, place: Place, report: Report) -> IndexName | None:
     except TypeError:
         report.add(place.at("name"), "expected text", 'write for example name = "firstindex"')
     else:
-        if found.lower() != _MANIFEST:
+        if found.lower() not in _BESIDE_TREES:
             return found
-        report.add(place.at("name"), f"{_MANIFEST} is the name of a file beside the trees", "choose another name")
+        report.add(place.at("name"), f"{found.lower()} is the name of a file beside the trees", "choose another name")
     return None
 
 

@@ -40,6 +40,10 @@ class FileLink(msgspec.Struct, frozen=True, kw_only=True):
     """False: none offered; True: offered without a digest (PEP 658, PEP 714)."""
 
 
+def _location(file: Receipt | Pin) -> str:
+    return f"{file.index}/{file.sha256[:2]}/{file.sha256[2:4]}/{file.sha256}/{file.filename}"
+
+
 class Receipt(msgspec.Struct, frozen=True, kw_only=True, tag="file", tag_field="kind", omit_defaults=True):
     """A verified file of one index, on disk: one line of `manifest.jsonl`."""
 
@@ -64,7 +68,19 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, tag="file", tag_field="
     @property
     def location(self) -> str:
         """Where the file lies below a tree's `packages`, on disk and in URLs: it never changes."""
-        return f"{self.index}/{self.sha256[:2]}/{self.sha256[2:4]}/{self.sha256}/{self.filename}"
+        return _location(self)
+
+    @property
+    def pin(self) -> Pin:
+        """What stays known of the file after it was withdrawn."""
+        return Pin(
+            index=self.index,
+            project=self.project,
+            filename=self.filename,
+            sha256=self.sha256,
+            size=self.size,
+            digests=self.digests,
+        )
 
     def refreshed(self, link: FileLink) -> Receipt:
         """The same bytes with what the page says of them today (yank, Requires-Python, upload time)."""
@@ -74,6 +90,30 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, tag="file", tag_field="
             yanked=link.yanked,
             upload_time=link.upload_time,
         )
+
+
+class Pin(msgspec.Struct, frozen=True, kw_only=True, tag="pin", tag_field="kind", omit_defaults=True):
+    """What a file that is held no longer was when it was first seen: other bytes under its name are refused (I14)."""
+
+    index: IndexName
+    project: ProjectName
+    filename: Filename
+    sha256: str
+    size: int
+    digests: tuple[Digest, ...] = ()
+
+    @property
+    def location(self) -> str:
+        """Where the file lay below `packages`."""
+        return _location(self)
+
+
+class Partial(msgspec.Struct, frozen=True, kw_only=True):
+    """The beginning of a file that broke off: `size` bytes of it are on disk and known to be right."""
+
+    size: int
+    validator: str | None
+    """A strong ETag, which tells whether the rest still belongs to it (RFC 9110 section 13.1.5)."""
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):

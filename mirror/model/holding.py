@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from mirror.model.files import Project, Receipt
+from mirror.model.files import Pin, Project, Receipt
 from mirror.model.names import Filename, IndexName, ProjectName
 
 
@@ -33,6 +33,9 @@ Holding = Mapping[ProjectName, HeldProject]
 
 Holdings = Mapping[IndexName, Holding]
 """All that a generation knows; an index that never answered is not in it."""
+
+Pins = Mapping[IndexName, Mapping[Filename, Pin]]
+"""What files were that a generation holds no longer, by index and file name."""
 
 
 def count_files(*holdings: Holding) -> int:

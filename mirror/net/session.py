@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import anyio
 import httpx
@@ -18,22 +18,25 @@ import msgspec
 
 from mirror import __version__
 from mirror.errors import BadPage, Failure, Reason, UnsupportedVersion
-from mirror.model.files import FileLink, Validators
+from mirror.model.files import FileLink, Partial, Validators
 from mirror.model.index import Index
 from mirror.model.names import IndexName, ProjectName
 from mirror.model.urls import Url
-from mirror.net.answers import expect_ok, validators_of
+from mirror.net.answers import OtherPart, body_span, expect_ok, strong_validator, validators_of
 from mirror.net.authenticator import Authenticator, Resolve
-from mirror.net.body import content_length, decoded, raw_chunks
+from mirror.net.body import decoded, raw_chunks
 from mirror.net.policy import REDIRECTS, Hop, first_hop, next_hop
 from mirror.net.transport import failures_of, open_transport, request_url, timeouts
 from mirror.plan.retry import Budget
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 PAGE_ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01"
 USER_AGENT = f"index-mirror/{__version__}"
 _STOP_FORWARDING = "have its server stop that, or set follow-forwarding = true to mirror what it leads to"
+_OF_PAGES = frozenset({"If-None-Match", "If-Modified-Since"})
+"""Conditions that tell a stranger what the index said; If-Range says only what joins two parts of a file."""
 _MAX_METADATA = 16 * 1024 * 1024
 
 
@@ -47,16 +50,32 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FileBody(msgspec.Struct, kw_only=True):
-    """A file on its way: `size` is what the server announces, in bytes."""
+    """A file on its way, or the rest of one: `start` and `size` of the whole, as announced, are bytes."""
 
+    start: int
     size: int | None
+    validator: str | None
+    """The file's strong ETag."""
     chunks: AsyncIterator[bytes]
+
+
+class Sink(Protocol[T_co]):
+    """Where a file goes: it knows how much is there already, and takes what comes."""
+
+    async def partial(self) -> Partial | None:
+        """What is there from an earlier try; asked before each one."""
+
+    async def forget(self) -> None:
+        """Give up what is there: the next try begins anew."""
+
+    async def receive(self, body: FileBody) -> T_co:
+        """Take `body`."""
 
 
 class Session:
     """All traffic of one index."""
 
-    def __init__(self, index: Index, resolve: Resolve, everything: anyio.CapacityLimiter) -> None:
+    def __init__(self, index: Index, resolve: Resolve, everything: anyio.CapacityLimiter, ending: anyio.Event) -> None:
         """Raises `Failure` when the configured `ca-file` cannot be used."""
         self.index = index
         self.budget = Budget(index.limits)
@@ -64,6 +83,7 @@ class Session:
         self._transport = open_transport(index)
         self._here = anyio.CapacityLimiter(index.limits.concurrency)
         self._everything = everything
+        self._ending = ending
         self._quiet_until = 0.0
 
     async def start(self) -> None:
@@ -95,9 +115,9 @@ class Session:
         """
         return await self._persist(lambda: self._page(self.project_url(project), validators, read))
 
-    async def fetch(self, link: FileLink, receive: Callable[[FileBody], Awaitable[T]]) -> T:
-        """Have `receive` take the file behind `link`, again from the start when a try fails. Raises `Failure`."""
-        return await self._persist(lambda: self._file(link, receive))
+    async def fetch(self, link: FileLink, sink: Sink[T]) -> T:
+        """Have `sink` take the file behind `link`; a try that broke off is gone on with. Raises `Failure`."""
+        return await self._persist(lambda: self._file(link, sink))
 
     async def metadata(self, link: FileLink) -> bytes:
         """The core metadata file beside `link` (PEP 658). Raises `Failure`."""
@@ -133,16 +153,34 @@ class Session:
         except BadPage as error:
             raise Failure(Reason.BAD_PAGE, str(error), retryable=True) from None
 
-    async def _file(self, link: FileLink, receive: Callable[[FileBody], Awaitable[T]]) -> T:
-        async with self._get(link.url, {"Accept": "*/*", "Accept-Encoding": "identity"}) as (hop, response):
-            self._expect_ok(response, hop)
+    async def _file(self, link: FileLink, sink: Sink[T]) -> T:
+        try:
+            return await self._part(link, sink, await sink.partial())
+        except OtherPart:
+            await sink.forget()
+            return await self._part(link, sink, None)
+
+    async def _part(self, link: FileLink, sink: Sink[T], partial: Partial | None) -> T:
+        """The file behind `link`, or the rest of it. Raises `OtherPart` when that cannot be had."""
+        headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
+        if partial is not None:
+            headers["Range"] = f"bytes={partial.size}-"
+            if partial.validator is not None:
+                headers["If-Range"] = partial.validator
+        async with self._get(link.url, headers) as (hop, response):
+            start, size = body_span(response, partial)
+            if start == 0:
+                self._expect_ok(response, hop)
             if not link.digests and response.headers.get("content-encoding", "identity").lower() != "identity":
                 what = f"{hop.url.origin} compresses a file that no digest vouches for, and was asked not to"
                 raise Failure(Reason.CONTENT, what)
             limits = self.index.limits
-            chunks = raw_chunks(response, hop.url.origin, limits, limits.max_file_size, anyio.current_time)
+            validator = strong_validator(response) or (partial.validator if partial is not None and start else None)
+            if response.status_code == 416:
+                return await sink.receive(FileBody(start=start, size=size, validator=validator, chunks=_nothing()))
+            chunks = raw_chunks(response, hop.url.origin, limits, limits.max_file_size - start, anyio.current_time)
             async with aclosing(chunks):
-                return await receive(FileBody(size=content_length(response), chunks=chunks))
+                return await sink.receive(FileBody(start=start, size=size, validator=validator, chunks=chunks))
 
     async def _metadata(self, link: FileLink) -> bytes:
         url = link.url.with_suffix(".metadata")
@@ -166,8 +204,8 @@ class Session:
                 if failure.retry_after is not None:
                     pause = min(failure.retry_after, self.index.limits.retry_after_cap)
                     self._quiet_until = max(self._quiet_until, anyio.current_time() + pause)
-                if wait is not None:
-                    await anyio.sleep(wait)
+                if wait is not None and not self._ending.is_set():
+                    await self._pause(wait)
                 elif self.budget.gave_up(failure):
                     what = f"requests keep failing, last: {failure}"
                     raise Failure(Reason.FAILING, what, holds_index=True) from failure
@@ -177,11 +215,18 @@ class Session:
                 self.budget.succeeded()
                 return result
 
+    async def _pause(self, seconds: float) -> None:
+        """Wait, unless the run is to end: then nothing is worth waiting for. Raises `Failure`."""
+        with anyio.move_on_after(seconds):
+            await self._ending.wait()
+            raise Failure(Reason.INTERRUPTED, "the run ended before it could be tried again")
+
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
         """A slot of this index and one of the run, once the index may be asked at all."""
         while True:
-            await anyio.sleep_until(self._quiet_until)
+            if (quiet := self._quiet_until - anyio.current_time()) > 0:
+                await self._pause(quiet)
             async with self._here, self._everything:
                 if anyio.current_time() >= self._quiet_until:
                     yield
@@ -228,7 +273,7 @@ class Session:
     async def _send(self, hop: Hop, headers: Mapping[str, str], authorization: bytes | None) -> httpx.Response:
         sent: list[tuple[bytes, bytes]] = [(b"User-Agent", USER_AGENT.encode())]
         for name, value in headers.items():
-            if not (hop.away and name.startswith("If-")):
+            if not (hop.away and name in _OF_PAGES):
                 sent.append((name.encode(), value.encode("latin-1", "replace")))
         if authorization is not None:
             sent.append((b"Authorization", authorization))
@@ -240,6 +285,12 @@ class Session:
             response = await self._transport.handle_async_request(request)
         response.request = request
         return response
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    """The chunks of no body."""
+    return
+    yield b""
 
 
 @contextmanager
@@ -275,9 +326,11 @@ class Sessions:
 
 
 @asynccontextmanager
-async def open_session(index: Index, resolve: Resolve, everything: anyio.CapacityLimiter) -> AsyncIterator[Session]:
-    """A session for `index`, closed at the end."""
-    session = Session(index, resolve, everything)
+async def open_session(
+    index: Index, resolve: Resolve, everything: anyio.CapacityLimiter, ending: anyio.Event
+) -> AsyncIterator[Session]:
+    """A session for `index`, closed at the end; once `ending` is set it waits for nothing any more."""
+    session = Session(index, resolve, everything, ending)
     try:
         yield session
     finally:

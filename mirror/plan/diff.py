@@ -1,7 +1,7 @@
 """Wanted against held, one project at a time: what to fetch, keep, look at again and withdraw.
 
-The first digest seen under a file name stays (I14): a page that announces other bytes under a name
-that is held changes nothing and is reported.
+The first digest seen under a file name stays (I14), also after the file was withdrawn: a page that
+announces other bytes under that name changes nothing and is reported, unless a person accepts them.
 """
 
 from __future__ import annotations
@@ -10,12 +10,15 @@ from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
-from mirror.model.files import FileLink, Receipt
+from mirror.model.files import FileLink, Pin, Receipt
 from mirror.model.names import Filename
 
 
 class ProjectDiff(msgspec.Struct, frozen=True, kw_only=True):
-    """The effects of one project page. Every wanted link is in exactly one of the first four."""
+    """The effects of one project page. Every wanted link is in one of `fetch`, `keep`, `describe` and `changed`.
+
+    An accepted change is in `fetch`, and what is held instead in `keep`, until the fetch has succeeded.
+    """
 
     fetch: tuple[FileLink, ...] = ()
     keep: tuple[Receipt, ...] = ()
@@ -24,6 +27,8 @@ class ProjectDiff(msgspec.Struct, frozen=True, kw_only=True):
     """Held already, but the metadata that the index offers is still missing."""
     changed: tuple[tuple[Receipt, FileLink], ...] = ()
     """Held, and the index now announces other bytes: the old file stays."""
+    returned: tuple[FileLink, ...] = ()
+    """Withdrawn before, and come back with other bytes: not taken."""
     withdraw: tuple[Receipt, ...] = ()
     """Held, and neither offered nor wanted any more."""
 
@@ -34,22 +39,34 @@ class ProjectDiff(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def diff(
-    held: Mapping[Filename, Receipt], links: Iterable[FileLink], doubted: Collection[Filename] = ()
+    held: Mapping[Filename, Receipt],
+    links: Iterable[FileLink],
+    *,
+    doubted: Collection[Filename] = (),
+    pins: Mapping[Filename, Pin] = {},
+    accepted: Collection[Filename] = (),
 ) -> ProjectDiff:
     """Compare the links that are wanted of a project with its files that are held.
 
     `doubted` are held names whose entries cannot be taken tonight: no removal, they are kept as they are.
+    `pins` are files that were held once, `accepted` names whose other bytes a person wants.
     """
     fetch: list[FileLink] = []
     keep: list[Receipt] = []
     describe: list[tuple[Receipt, FileLink]] = []
     changed: list[tuple[Receipt, FileLink]] = []
+    returned: list[FileLink] = []
     gone = dict(held)
     for link in links:
         receipt = gone.pop(link.filename, None)
-        if receipt is None:
+        pin = receipt or pins.get(link.filename)
+        other = pin is not None and contradicts(link, pin)
+        if other and link.filename in accepted:
             fetch.append(link)
-        elif contradicts(link, receipt):
+            keep += [receipt] if receipt is not None else []
+        elif receipt is None:
+            (returned if other else fetch).append(link)
+        elif other:
             changed.append((receipt.refreshed(link), link))
         elif link.core_metadata and receipt.metadata_sha256 is None:
             describe.append((receipt.refreshed(link), link))
@@ -61,11 +78,12 @@ def diff(
         keep=tuple(keep),
         describe=tuple(describe),
         changed=tuple(changed),
+        returned=tuple(returned),
         withdraw=tuple(gone.values()),
     )
 
 
-def contradicts(link: FileLink, receipt: Receipt) -> bool:
+def contradicts(link: FileLink, receipt: Receipt | Pin) -> bool:
     """Whether `link` cannot mean the bytes of `receipt`: another digest, or another size."""
     proven = {digest.algorithm: digest.hex for digest in receipt.digests} | {"sha256": receipt.sha256}
     for digest in link.digests:

@@ -1,8 +1,9 @@
 """What one index publishes after tonight, given what it published before and what was seen.
 
 Nothing of an index is withdrawn unless every page of it was had, nothing of a project unless every file of
-it was, and nothing at all when too much would go (I5): that waits until a person accepts it. Additions and
-yanks are followed in any case. A project that the index itself quarantines is certain.
+it was. When a page or the whole index would lose too much, nothing of it changes at all until a person
+accepts it (I5). What the index itself says is certain, and passes: a yank, a project that it quarantines, a
+page that it calls gone for good.
 """
 
 from __future__ import annotations
@@ -24,12 +25,17 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     status: Status
     files: tuple[Receipt, ...]
     """Verified files that the page offers and the selection wants."""
-    empty: bool = False
-    """Whether the page offers nothing that is wanted."""
     withdraw: tuple[Receipt, ...] = ()
     """Held files that are no longer offered or wanted."""
     whole: bool = True
     """Whether every file that is wanted of the page was had."""
+    gone: bool = False
+    """Whether the index says that the page was removed for good."""
+
+    @property
+    def certain(self) -> bool:
+        """Whether the index itself says that there are no files, so that nothing is to be doubted."""
+        return self.gone or self.status.status == "quarantined"
 
 
 class Unchanged(msgspec.Struct, frozen=True):
@@ -43,15 +49,23 @@ class Unanswered(msgspec.Struct, frozen=True):
 Answer = Seen | Unchanged | Unanswered
 
 
+class Shrink(msgspec.Struct, frozen=True, kw_only=True):
+    """Too much that would go at once, in files: of one project, or (None) of the whole index."""
+
+    project: ProjectName | None
+    before: int
+    after: int
+
+
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     """The new state of one index."""
 
     holding: Holding
     withdrawn: tuple[Receipt, ...] = ()
-    shrunk: tuple[int, int] | None = None
-    """Files before and after, when that was too much to accept; nothing was withdrawn then."""
-    emptied: tuple[ProjectName, ...] = ()
-    """Projects whose page came back empty; their files stay."""
+    shrunk: tuple[Shrink, ...] = ()
+    """Why the index is held: nothing but what is certain changes then."""
+    full: bool = False
+    """Whether all that is wanted of the index was had."""
 
 
 def shrunk(before: int, after: int, max_shrink: float) -> bool:
@@ -71,11 +85,12 @@ def settle(
 ) -> Settlement:
     """The new state of `index`; `answers` has one entry for every project that it lists and we want."""
     complete = not any(isinstance(answer, Unanswered) for answer in answers.values())
+    certain: dict[ProjectName, HeldProject] = {}
     careful: dict[ProjectName, HeldProject] = dict(before)
     exact: dict[ProjectName, HeldProject] = {}
     withdrawn = [receipt for name, held in before.items() if name not in answers for receipt in held.files]
-    emptied: list[ProjectName] = []
-    certain: list[Receipt] = []
+    surely: list[Receipt] = []
+    shrinks: list[Shrink] = []
     for name, answer in answers.items():
         if not isinstance(answer, Seen):
             unread = HeldProject(project=Project(index=index, name=name, held=False))
@@ -84,19 +99,31 @@ def settle(
         project = Project(index=index, name=name, status=answer.status)
         exact[name] = held_project(project, answer.files)
         careful[name] = held_project(project, answer.files + answer.withdraw)
-        if answer.status.status == "quarantined":
-            careful[name] = exact[name]
-            certain.extend(answer.withdraw)
+        if answer.certain:
+            certain[name] = careful[name] = exact[name]
+            surely.extend(answer.withdraw)
         elif not answer.whole:
             exact[name] = careful[name]
-        elif answer.withdraw and answer.empty and not accept_shrink:
-            exact[name] = careful[name]
-            emptied.append(name)
         else:
+            if name in before:
+                certain[name] = _yanked(before[name], answer)
+            had, left = count_files({name: before[name]}) if name in before else 0, len(answer.files)
+            if shrunk(had, left, max_shrink):
+                shrinks.append(Shrink(project=name, before=had, after=left))
             withdrawn.extend(answer.withdraw)
+    had, left = count_files(before) - len(surely), count_files(exact)
+    if complete and shrunk(had, left, max_shrink):
+        shrinks.append(Shrink(project=None, before=had, after=left))
+    if shrinks and not accept_shrink:
+        return Settlement(holding={**before, **certain}, withdrawn=tuple(surely), shrunk=tuple(shrinks))
     if not complete:
-        return Settlement(holding=careful, withdrawn=tuple(certain), emptied=tuple(emptied))
-    had, left = count_files(before) - len(certain), count_files(exact)
-    if not accept_shrink and shrunk(had, left, max_shrink):
-        return Settlement(holding=careful, withdrawn=tuple(certain), shrunk=(had, left), emptied=tuple(emptied))
-    return Settlement(holding=exact, withdrawn=(*withdrawn, *certain), emptied=tuple(emptied))
+        return Settlement(holding=careful, withdrawn=tuple(surely))
+    whole = all(not isinstance(answer, Seen) or answer.whole for answer in answers.values())
+    return Settlement(holding=exact, withdrawn=(*withdrawn, *surely), full=whole)
+
+
+def _yanked(held: HeldProject, answer: Seen) -> HeldProject:
+    """`held` with the yanks of `answer` and nothing else of it."""
+    marks = {receipt.filename: receipt.yanked for receipt in answer.files if receipt.yanked is not False}
+    files = (msgspec.structs.replace(file, yanked=marks.get(file.filename, file.yanked)) for file in held.files)
+    return held_project(held.project, files) if marks else held

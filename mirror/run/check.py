@@ -39,7 +39,7 @@ async def check(settings: Settings, options: Options) -> list[Look]:
     async def look(index: Index) -> None:
         authentication, answer, failed = "unknown", "", None
         try:
-            async with open_session(index, resolve, everything) as session:
+            async with open_session(index, resolve, everything, anyio.Event()) as session:
                 await session.start()
                 authentication = session.authentication
                 answer = await _ask(session)

@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from functools import partial
 
 import msgspec
 
 from mirror.errors import Failure, Reason
-from mirror.model.files import FileLink, Receipt, Refusal
+from mirror.model.files import FileLink, Pin, Receipt, Refusal
+from mirror.model.names import IndexName
 from mirror.net.session import FileBody, Sessions
 from mirror.run import events
 from mirror.store.admit import Admission, Staged, metadata_matches
+from mirror.store.download import Download, Whole
+
+
+class _Counted:
+    """A download whose bytes are told."""
+
+    def __init__(self, download: Download, emit: events.Emit) -> None:
+        self.partial, self.forget = download.partial, download.forget
+        self._download, self._emit = download, emit
+
+    async def receive(self, body: FileBody) -> Whole:
+        """Take `body`. Raises `Failure`."""
+
+        async def counted() -> AsyncIterator[bytes]:
+            async for chunk in body.chunks:
+                self._emit(events.BytesReceived(index=self._download.link.source.index, size=len(chunk)))
+                yield chunk
+
+        return await self._download.receive(body.start, body.size, body.validator, counted())
 
 
 class Obtained(msgspec.Struct, kw_only=True):
@@ -29,16 +48,36 @@ class FileFetcher:
     def __init__(self, sessions: Sessions, admission: Admission, emit: events.Emit) -> None:
         self._sessions, self._admission, self._emit = sessions, admission, emit
 
-    async def obtain(self, link: FileLink) -> Obtained:
-        """The file behind `link`, verified, with the metadata that its index offers. Raises `Failure`."""
-        staged = await self._admission.recall(link)
+    async def obtain(self, link: FileLink, pin: Pin | None = None) -> Obtained:
+        """The file behind `link`, verified, with the metadata that its index offers.
+
+        Raises `Failure`, also when it is not what `pin` says that it was when it was first seen.
+        """
+        staged = await self._admission.recall(link, pin)
         fetched = staged is None
         if staged is None:
-            staged = await self._sessions.of(link).fetch(link, partial(self._receive, link))
+            staged = await self._fetch(link)
+            if pin is not None and pin.sha256 != staged.sha256:
+                raise await self.set_aside(staged, pin)
         obtained = Obtained(staged=staged, fetched=fetched)
         if link.core_metadata and staged.metadata is None:
             await self._describe(obtained)
         return obtained
+
+    async def inspect(self, link: FileLink, known: Receipt | Pin) -> None:
+        """Have the bytes that `link` announces instead of `known` in quarantine. Raises `Failure` for all else."""
+        if not await self._admission.is_set_aside(link):
+            await self.set_aside(await self._fetch(link), known)
+
+    async def set_aside(self, staged: Staged, known: Receipt | Pin) -> Failure:
+        """Put a file that is not `known` any more into quarantine; what is to be said about it."""
+        failure = Failure(Reason.CHANGED, changed(staged.link, known))
+        await self._admission.set_aside(staged, failure)
+        return failure
+
+    async def sweep(self, index: IndexName) -> None:
+        """Remove the broken-off downloads of an index that was had in full."""
+        await self._admission.sweep(index)
 
     async def describe(self, receipt: Receipt, link: FileLink) -> Obtained:
         """A held file with the metadata that its index offers by now. Raises `Failure`."""
@@ -47,13 +86,12 @@ class FileFetcher:
         await self._describe(obtained)
         return obtained
 
-    async def _receive(self, link: FileLink, body: FileBody) -> Staged:
-        async def counted() -> AsyncIterator[bytes]:
-            async for chunk in body.chunks:
-                self._emit(events.BytesReceived(index=link.source.index, size=len(chunk)))
-                yield chunk
-
-        return await self._admission.receive(link, body.size, counted())
+    async def _fetch(self, link: FileLink) -> Staged:
+        download = self._admission.download(link)
+        whole = await download.complete()
+        if whole is None:
+            whole = await self._sessions.of(link).fetch(link, _Counted(download, self._emit))
+        return await self._admission.stage(link, whole)
 
     async def _describe(self, obtained: Obtained) -> None:
         """Add the metadata file beside the link, unless it is missing or not what was announced (PEP 658)."""
@@ -85,3 +123,11 @@ class FileFetcher:
             remedy="the file is mirrored without metadata; have the index rebuild it",
         )
         self._emit(events.Refused(refusal=refusal))
+
+
+def changed(link: FileLink, known: Receipt | Pin) -> str:
+    """What to say about a file that is not any more what it was."""
+    kept = "the file first seen is kept" if isinstance(known, Receipt) else "it was another file when it was first seen"
+    accept = f"--accept-changed {link.source.index}/{link.filename}"
+    what = f"the index now has other bytes under this name; {kept}, and the new one goes into quarantine"
+    return f"{what}; ask its owner why, and if that is right, run mirror sync {accept}"

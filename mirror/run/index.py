@@ -7,27 +7,52 @@ and then nothing of it changes.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+
 import anyio
 import msgspec
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from mirror.errors import Failure, Reason
-from mirror.model.files import FileLink, Receipt, Status, Validators
+from mirror.model.files import FileLink, Pin, Receipt, Status, Validators
 from mirror.model.holding import Holding
+from mirror.model.index import Index
 from mirror.model.names import Filename, ProjectName
 from mirror.net.session import Session
-from mirror.plan.diff import ProjectDiff, diff
+from mirror.plan.diff import diff
 from mirror.plan.settle import Answer, Seen, Settlement, Unanswered, Unchanged, settle
 from mirror.run import events
 from mirror.run.commit import Committer
-from mirror.run.files import FileFetcher
+from mirror.run.files import FileFetcher, changed
 from mirror.run.pages import Answered, PageReader, acceptance
+from mirror.run.stop import Stop
 
 _MANY_LINKS = 64
 _MANY_NAMES = 16
 
-_Job = FileLink | tuple[Receipt, FileLink]
-"""A file to fetch, or a held one whose metadata is to be fetched."""
+
+class _Fetch(msgspec.Struct, frozen=True):
+    """A file to have; `pin` is what it was when it was first seen."""
+
+    link: FileLink
+    pin: Pin | None
+
+
+class _Describe(msgspec.Struct, frozen=True):
+    """A held file whose metadata is to be fetched."""
+
+    link: FileLink
+    receipt: Receipt
+
+
+class _Inspect(msgspec.Struct, frozen=True):
+    """A file that is not what it was: its new bytes belong in quarantine."""
+
+    link: FileLink
+    known: Receipt | Pin
+
+
+_Job = _Fetch | _Describe | _Inspect
 
 
 class _Work(msgspec.Struct, kw_only=True):
@@ -38,16 +63,19 @@ class _Work(msgspec.Struct, kw_only=True):
     validators: Validators
     files: dict[Filename, Receipt]
     """What the page's files are now: begins with all that stay, so that no failure can lose one."""
-    empty: bool
-    """Whether the page offers nothing that is wanted."""
-    whole: bool = True
-    """Whether every wanted file was had."""
+    missing: int
+    """How many wanted files were not had yet."""
+    gone: bool = False
+    """Whether the index says that the page was removed for good."""
     clean: bool
     """Whether everything on the page was taken, so that an unchanged page need not be read again."""
 
 
 class IndexRun:
-    """The night of `session.index`, of which `before` is published now."""
+    """The night of `session.index`, of which `before` is published now.
+
+    `pins` are files that were held once, `accepted` names whose other bytes a person wants.
+    """
 
     def __init__(
         self,
@@ -57,13 +85,17 @@ class IndexRun:
         committer: Committer,
         before: Holding,
         emit: events.Emit,
+        stop: Stop,
         *,
+        pins: Mapping[Filename, Pin] = {},
+        accepted: Collection[Filename] = (),
         accept_shrink: bool = False,
         dry: bool = False,
     ) -> None:
         self._session, self._index = session, session.index
         self._pages, self._files, self._committer = pages, files, committer
-        self._before, self._emit = before, emit
+        self._before, self._emit, self._stop = before, emit, stop
+        self._pins, self._accepted = pins, accepted
         self._accept_shrink, self._dry = accept_shrink, dry
         self._work: dict[ProjectName, _Work] = {}
         self._answers: dict[ProjectName, Answer] = {}
@@ -72,14 +104,25 @@ class IndexRun:
 
     async def run(self) -> Settlement:
         """Mirror the index. Raises `Failure` when nothing of it may change tonight."""
-        await self._session.start()
-        names = await self._pages.names()
-        self._emit(events.IndexListed(index=self._index.name, projects=len(names)))
+        names: tuple[ProjectName, ...] | None = None
         with self._scope:
+            await self._session.start()
+            names = await self._pages.names()
+            self._emit(events.IndexListed(index=self._index.name, projects=len(names)))
             await self._crawl(names)
+        await self._committer.settled()
         if self._stopped is not None:
             raise self._stopped
-        return self._settle()
+        if names is None:
+            raise Failure(Reason.TIME, "the time was up before its projects were known")
+        settlement = self._settle(names)
+        if settlement.full:
+            await self._files.sweep(self._index.name)
+        return settlement
+
+    def cut_short(self) -> None:
+        """End what is under way; what was had by now is settled."""
+        self._scope.cancel()
 
     async def _crawl(self, names: tuple[ProjectName, ...]) -> None:
         send_names, names_in = anyio.create_memory_object_stream[ProjectName](_MANY_NAMES)
@@ -91,39 +134,56 @@ class IndexRun:
                     tasks.start_soon(self._fetch_files, jobs_in.clone())
             for name in names:
                 await send_names.send(name)
-        await self._committer.settled()
 
     async def _read_pages(
         self, names: MemoryObjectReceiveStream[ProjectName], jobs: MemoryObjectSendStream[_Job]
     ) -> None:
         with names, jobs:
             async for name in names:
+                if self._stop.requested:
+                    continue
                 try:
                     answered = await self._pages.read(name)
                 except Failure as failure:
-                    self._answers[name] = Unanswered()
-                    self._trouble(name, None, failure)
+                    self._fail_page(name, failure)
                     continue
                 if answered is None:
                     self._answers[name] = Unchanged()
                     continue
-                plan = self._plan(name, answered)
-                wanted: list[_Job] = [] if self._dry else [*plan.fetch, *plan.describe]
-                for job in wanted:
-                    await jobs.send(job)
+                for job in self._plan(name, answered):
+                    if not self._dry:
+                        await jobs.send(job)
 
-    def _plan(self, name: ProjectName, answered: Answered) -> ProjectDiff:
-        """Compare a page with what is held, and note what is to be done."""
+    def _fail_page(self, name: ProjectName, failure: Failure) -> None:
+        """A page that was not had: what is held of it stays, unless the index itself says that it is gone."""
+        held = self._before.get(name)
+        if failure.reason is not Reason.GONE or held is None or not held.files:
+            self._answers[name] = Unanswered()
+            self._trouble(name, None, failure)
+            return
+        self._work[name] = _Work(
+            status=held.project.status,
+            withdraw=held.files,
+            validators=Validators(),
+            files={},
+            missing=0,
+            gone=True,
+            clean=False,
+        )
+        self._emit(events.Warned(index=self._index.name, what=f"project {name}: {failure.what}; its files go"))
+
+    def _plan(self, name: ProjectName, answered: Answered) -> list[_Job]:
+        """Compare a page with what is held, note what stays of it, and say what is to be done."""
         old = self._before.get(name)
         held = old.by_name if old else {}
-        plan = diff(held, answered.wanted, answered.doubted(held))
+        plan = diff(held, answered.wanted, doubted=answered.doubted(held), pins=self._pins, accepted=self._accepted)
         self._work[name] = _Work(
             status=answered.page.status,
             withdraw=plan.withdraw,
             validators=answered.validators,
             files={receipt.filename: receipt for receipt in plan.staying},
-            empty=not answered.wanted,
-            clean=not answered.page.refused and not plan.changed,
+            missing=len(plan.fetch) + len(plan.describe),
+            clean=not answered.page.refused and not plan.changed and not plan.returned,
         )
         self._emit(
             events.PagePlanned(
@@ -135,44 +195,59 @@ class IndexRun:
                 foreign=sum(not self._index.reach.home(link.url) for link in answered.wanted),
             )
         )
-        for _, link in plan.changed:
-            what = "the index now announces other bytes under this name; the file first seen is kept; ask its owner why"
-            self._trouble(name, link.filename, Failure(Reason.CHANGED, what))
-        return plan
+        others = [_Inspect(link, receipt) for receipt, link in plan.changed]
+        others += [_Inspect(link, self._pins[link.filename]) for link in plan.returned]
+        for job in others:
+            self._trouble(name, job.link.filename, Failure(Reason.CHANGED, changed(job.link, job.known)))
+        fetch: list[_Job] = [
+            _Fetch(link, None if link.filename in self._accepted else self._pins.get(link.filename))
+            for link in plan.fetch
+        ]
+        describe: list[_Job] = [_Describe(link, receipt) for receipt, link in plan.describe]
+        return [*fetch, *describe, *others]
 
     async def _fetch_files(self, jobs: MemoryObjectReceiveStream[_Job]) -> None:
         with jobs:
             async for job in jobs:
-                link = job if isinstance(job, FileLink) else job[1]
+                link = job.link
                 work = self._work[link.source.project]
+                if self._stop.requested:
+                    continue
                 try:
-                    await self._fetch(job, work)
+                    await self._do(job, work)
                 except Failure as failure:
-                    work.whole = work.clean = False
+                    work.clean = False
                     self._trouble(link.source.project, link.filename, failure)
 
-    async def _fetch(self, job: _Job, work: _Work) -> None:
-        if isinstance(job, FileLink):
-            obtained = await self._files.obtain(job)
-        else:
-            obtained = await self._files.describe(*job)
+    async def _do(self, job: _Job, work: _Work) -> None:
+        match job:
+            case _Fetch(link, pin):
+                obtained = await self._files.obtain(link, pin)
+            case _Describe(link, receipt):
+                obtained = await self._files.describe(receipt, link)
+            case _Inspect(link, known):
+                await self._files.inspect(link, known)
+                return
         work.clean &= obtained.clean
 
         def done(receipt: Receipt) -> None:
+            work.missing -= 1
             work.files[receipt.filename] = receipt
-            if isinstance(job, FileLink):
+            if isinstance(job, _Fetch):
                 self._emit(events.FileHeld(receipt=receipt, fetched=obtained.fetched))
 
         await self._committer.put(obtained.staged, done)
 
-    def _settle(self) -> Settlement:
+    def _settle(self, names: tuple[ProjectName, ...]) -> Settlement:
+        unread = [name for name in names if name not in self._answers and name not in self._work]
+        self._answers.update(dict.fromkeys(unread, Unanswered()))
         for name, work in self._work.items():
             self._answers[name] = Seen(
                 status=work.status,
                 files=tuple(work.files.values()),
-                empty=work.empty,
                 withdraw=work.withdraw,
-                whole=work.whole,
+                whole=work.missing == 0 or self._dry,
+                gone=work.gone,
             )
         index = self._index
         settlement = settle(
@@ -182,21 +257,21 @@ class IndexRun:
             max_shrink=index.limits.max_shrink,
             accept_shrink=self._accept_shrink,
         )
-        if settlement.shrunk is not None:
-            before, after = settlement.shrunk
-            what = f"its files would go from {before} to {after}; none was withdrawn; {acceptance(index.name)}"
-            self._trouble(None, None, Failure(Reason.SHRUNK, what))
-        for name in settlement.emptied:
-            what = f"its page came back empty; its files stay; {acceptance(index.name)}"
-            self._trouble(name, None, Failure(Reason.SHRUNK, what))
-        self._remember(settlement.holding)
+        if self._stop.requested:
+            files = sum(work.missing for work in self._work.values())
+            what = f"the time was up: {len(unread)} pages and {files} files are left for the next run"
+            self._trouble(None, None, Failure(Reason.TIME, what))
+        if settlement.shrunk:
+            self._emit(events.IndexStopped(index=index.name, reason=Reason.SHRUNK, what=_shrunk(index, settlement)))
+        else:
+            self._remember(settlement.holding)
         return settlement
 
     def _remember(self, holding: Holding) -> None:
         """Save the validators of every page that led to exactly what is held now."""
         self._pages.remember_list(holding, exact=set(holding) == set(self._answers))
         for name, work in self._work.items():
-            exact = work.clean and len(holding[name].files) == len(work.files)
+            exact = work.clean and work.missing == 0 and len(holding[name].files) == len(work.files)
             self._pages.remember(name, work.validators if exact else Validators(), holding[name])
 
     def _trouble(self, project: ProjectName | None, file: str | None, failure: Failure) -> None:
@@ -210,3 +285,12 @@ class IndexRun:
             where = "" if project is None else f"project {project}: "
             self._stopped = Failure(failure.reason, f"{where}{failure.what}", holds_index=True)
             self._scope.cancel()
+
+
+def _shrunk(index: Index, settlement: Settlement) -> str:
+    """What shrank too much, and what a person can do."""
+    first, *more = settlement.shrunk
+    subject = "its files" if first.project is None else f"the files of project {first.project}"
+    others = f", and {len(more)} more like that" if more else ""
+    what = f"{subject} would go from {first.before} to {first.after}{others}; nothing of the index was changed"
+    return f"{what}; {acceptance(index.name)}"

@@ -19,38 +19,43 @@ from mirror.config.secrets import SecretResolver
 from mirror.errors import StoreError
 from mirror.run import events
 from mirror.run.report import Exit, Report, ReportBuilder
+from mirror.run.stop import Stop
 from mirror.run.sync import Options, first_error, sync
 from mirror.store.manifest import State
 from mirror.store.store import Store
 
 
-class Interruption:
-    """Whether, and by which signal, a run was asked to end."""
-
-    def __init__(self) -> None:
-        self.signal: signal.Signals | None = None
-
-    @property
-    def exit_code(self) -> Exit:
-        """The exit code that tells the signal."""
-        return Exit.TERMINATED if self.signal is signal.SIGTERM else Exit.INTERRUPTED
-
-
 @asynccontextmanager
-async def interruptible() -> AsyncIterator[Interruption]:
-    """Cancel the block at the first SIGINT or SIGTERM; afterwards the value tells which one it was."""
-    interruption = Interruption()
+async def interruptible() -> AsyncIterator[Stop]:
+    """Ask the block to end at the first SIGINT or SIGTERM, and cancel it at the second."""
+    stop = Stop()
     async with anyio.create_task_group() as tasks:
 
         async def listen() -> None:
             with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
                 async for number in signals:
-                    interruption.signal = number
-                    tasks.cancel_scope.cancel()
-                    return
+                    if stop.signal is not None:
+                        tasks.cancel_scope.cancel()
+                        return
+                    stop.request(number)
 
         tasks.start_soon(listen)
-        yield interruption
+        yield stop
+        tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def timed(stop: Stop, seconds: float | None) -> AsyncIterator[None]:
+    """Ask the block to end when its time is up."""
+    async with anyio.create_task_group() as tasks:
+
+        async def watch(seconds: float) -> None:
+            await anyio.sleep(seconds)
+            stop.request()
+
+        if seconds is not None:
+            tasks.start_soon(watch, seconds)
+        yield
         tasks.cancel_scope.cancel()
 
 
@@ -68,7 +73,7 @@ def night(settings: Settings, options: Options, observer: events.Emit) -> Report
         builder.note(event)
         observer(event)
 
-    store = Store(settings.root, run)
+    store = Store(settings.root, run, min_free=settings.min_free)
 
     def finish(exit_code: Exit | None = None, error: str | None = None) -> Report:
         """The finished report, kept unless this is a dry run; one that cannot be kept says so itself."""
@@ -83,9 +88,9 @@ def night(settings: Settings, options: Options, observer: events.Emit) -> Report
 
     with store.writing():
         try:
-            interruption = anyio.run(_awake, settings, options, store, store.current(), emit)
-            if interruption.signal is not None:
-                return finish(interruption.exit_code, f"interrupted by {interruption.signal.name}; run it again")
+            stopped_by = anyio.run(_awake, settings, options, store, store.current(), emit)
+            if stopped_by is not None:
+                return finish(interrupted(stopped_by), f"interrupted by {stopped_by.name}; run it again")
             if not options.dry_run:
                 store.cache.save()
             return finish()
@@ -96,10 +101,15 @@ def night(settings: Settings, options: Options, observer: events.Emit) -> Report
             raise
 
 
+def interrupted(number: signal.Signals) -> Exit:
+    """The exit code that tells the signal."""
+    return Exit.TERMINATED if number is signal.SIGTERM else Exit.INTERRUPTED
+
+
 async def _awake(
     settings: Settings, options: Options, store: Store, before: State | None, emit: events.Emit
-) -> Interruption:
+) -> signal.Signals | None:
     with first_error():
-        async with interruptible() as interruption:
-            await sync(settings, options, SecretResolver(settings).credential, store, before, emit)
-    return interruption
+        async with interruptible() as stop, timed(stop, options.max_duration):
+            await sync(settings, options, SecretResolver(settings).credential, store, before, emit, stop)
+    return stop.signal

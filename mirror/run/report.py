@@ -256,8 +256,10 @@ def _incomplete(index: IndexReport) -> None:
 
 
 def _exit_code(report: Report) -> Exit:
+    guarded = [index.reason is Reason.SHRUNK for index in report.indexes]
     states = [index.state for index in report.indexes]
-    if states and all(state in ("held", "failed") for state in states) and not report.published:
+    lost = [state in ("held", "failed") and not ours for state, ours in zip(states, guarded, strict=True)]
+    if lost and all(lost) and not report.published:
         return Exit.FAILED
     if any(state != "complete" for state in states) or report.blocked_trees:
         return Exit.INCOMPLETE

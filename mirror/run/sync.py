@@ -16,16 +16,18 @@ from mirror.errors import Failure, MirrorError, Reason, StoreError
 from mirror.model.files import Receipt
 from mirror.model.holding import Holdings, count_files
 from mirror.model.index import Index, Tree
-from mirror.model.names import IndexName, TreeName
+from mirror.model.names import Filename, IndexName, TreeName
 from mirror.net.authenticator import Resolve
 from mirror.net.session import Session, Sessions, open_session
 from mirror.plan.merge import MergedTree, merge
+from mirror.plan.pins import by_index, every, pins_after
 from mirror.plan.settle import SMALL, Settlement, shrunk
 from mirror.run import events
 from mirror.run.commit import Committer, committing
 from mirror.run.files import FileFetcher
 from mirror.run.index import IndexRun
 from mirror.run.pages import PageReader
+from mirror.run.stop import DRAIN, Stop
 from mirror.store.manifest import State
 from mirror.store.store import Store
 
@@ -35,6 +37,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     only: frozenset[IndexName] | None = None
     accept_shrink: frozenset[IndexName] = frozenset()
+    accept_changed: frozenset[tuple[IndexName, Filename]] = frozenset()
+    max_duration: float | None = None
+    """Seconds after which nothing new is begun."""
     dry_run: bool = False
 
     def chosen(self, settings: Settings) -> tuple[Index, ...]:
@@ -43,11 +48,28 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def sync(
-    settings: Settings, options: Options, resolve: Resolve, store: Store, before: State | None, emit: events.Emit
+    settings: Settings,
+    options: Options,
+    resolve: Resolve,
+    store: Store,
+    before: State | None,
+    emit: events.Emit,
+    stop: Stop,
 ) -> None:
-    """Mirror the chosen indexes and publish what follows `before`. The caller holds the lock. Raises `StoreError`."""
+    """Mirror the chosen indexes and publish what follows `before`, unless a signal stops it.
+
+    The caller holds the lock. Raises `StoreError`.
+    """
     emit(_serving(before.number if before is not None else None, before.holdings if before is not None else {}))
-    held = _sound(before.holdings, await store.lost(before.holdings), emit) if before is not None else {}
+    lost = await store.lost(before.holdings) if before is not None else []
+    held = _sound(before.holdings, lost, emit) if before is not None else {}
+    pins = by_index(
+        [
+            *(receipt.pin for receipt in lost),
+            *(every(before.pins) if before is not None else ()),
+            *await store.unpublished(),
+        ]
+    )
     configured = {index.name for index in settings.indexes}
     for name in sorted(set(held) - configured):
         emit(events.IndexDropped(index=name))
@@ -55,14 +77,26 @@ async def sync(
     everything = anyio.CapacityLimiter(settings.concurrency)
     opened: dict[IndexName, Session] = {}
     sessions = Sessions(opened)
+    runs: list[IndexRun] = []
 
     async def one(index: Index, committer: Committer) -> Settlement:
         holding, accept = held.get(index.name, {}), index.name in options.accept_shrink
-        async with open_session(index, resolve, everything) as session:
+        async with open_session(index, resolve, everything, stop.event) as session:
             opened[index.name] = session
-            pages = PageReader(session, store.cache, holding, emit, accept_shrink=accept)
-            files = FileFetcher(sessions, store.admission, emit)
-            run = IndexRun(session, pages, files, committer, holding, emit, accept_shrink=accept, dry=options.dry_run)
+            run = IndexRun(
+                session,
+                PageReader(session, store.cache, holding, emit, accept_shrink=accept),
+                FileFetcher(sessions, store.admission, emit),
+                committer,
+                holding,
+                emit,
+                stop,
+                pins=pins.get(index.name, {}),
+                accepted={name for accepted, name in options.accept_changed if accepted == index.name},
+                accept_shrink=accept,
+                dry=options.dry_run,
+            )
+            runs.append(run)
             return await run.run()
 
     async def night(index: Index, committer: Committer) -> None:
@@ -94,11 +128,20 @@ async def sync(
             )
         )
 
+    async def drain() -> None:
+        await stop.event.wait()
+        await anyio.sleep(DRAIN)
+        for run in runs:
+            run.cut_short()
+
     with first_error():
-        async with committing(store.admission) as committer, anyio.create_task_group() as tasks:
-            for index in options.chosen(settings):
-                tasks.start_soon(night, index, committer)
-    if not options.dry_run:
+        async with committing(store.admission) as committer, anyio.create_task_group() as draining:
+            draining.start_soon(drain)
+            async with anyio.create_task_group() as tasks:
+                for index in options.chosen(settings):
+                    tasks.start_soon(night, index, committer)
+            draining.cancel_scope.cancel()
+    if not options.dry_run and stop.signal is None:
         await _publish(settings, store, after, before, emit)
 
 
@@ -146,7 +189,9 @@ def first_error() -> Iterator[None]:
 async def _publish(settings: Settings, store: Store, after: Holdings, before: State | None, emit: events.Emit) -> None:
     old_trees = {tree.name: tree for tree in before.header.trees} if before is not None else {}
     merged = _trees(settings.trees, old_trees, after, emit)
-    number = await store.publish(merged, after, before) if merged else None
+    pins = pins_after(before.pins, before.holdings, after) if before is not None else {}
+    number = await store.publish(merged, after, pins, before) if merged else None
+    await store.note_published(after)
     if number is not None:
         emit(_serving(number, after, new=True))
 

@@ -1,34 +1,34 @@
-"""How bytes become a `Receipt`: staged, verified, made durable, then linked where they are served from.
+"""How bytes become a `Receipt`: verified, made durable, then linked where they are served from.
 
 Nothing enters the store or `packages` before its size and every digest that its index announced were
-checked and a flush has returned; nothing that is there is ever overwritten. This module makes all
-receipts of new files.
+checked and a flush has returned; what is there is replaced only when it is not what its name says. This
+module makes all receipts of new files.
 """
 
 from __future__ import annotations
 
 import hashlib
 import itertools
-import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from mirror.errors import Failure, Reason
-from mirror.model.files import FileLink, Receipt
-from mirror.model.names import Digest
-from mirror.store import wheel
-from mirror.store.disk import create, flush, make_directories, off_loop, write_all, write_new
-from mirror.store.layout import Layout
-
-_BATCH = 1 << 20  # bytes hashed and written in one hop to a thread
+from mirror.errors import Failure
+from mirror.model.files import FileLink, Pin, Receipt
+from mirror.model.names import Digest, IndexName
+from mirror.store import unpublished, wheel
+from mirror.store.disk import add_name, digest, flush, make_directories, off_loop, replace_name, write_new
+from mirror.store.download import Download, Whole
+from mirror.store.layout import Layout, beside
+from mirror.store.quarantine import Quarantine
+from mirror.store.space import Space
 
 
 class Staged(msgspec.Struct, kw_only=True):
-    """A verified file that waits for its batch. `path` is None when its blob is in place already."""
+    """A verified file that waits for its batch. `path` is None when it is served already."""
 
     link: FileLink
     sha256: str
@@ -45,68 +45,80 @@ class Staged(msgspec.Struct, kw_only=True):
 
 
 class Admission:
-    """Takes the files of one run into the store below `layout`."""
+    """Takes the files of one run into the store below `layout`; `min_free` bytes of the disk stay free."""
 
-    def __init__(self, layout: Layout, run: str) -> None:
+    def __init__(self, layout: Layout, run: str, min_free: int) -> None:
         self._layout = layout
         self._directory = layout.run(run)
         self._numbers = itertools.count()
+        self._quarantine = Quarantine(layout, run)
+        self._space = Space(layout.root, min_free)
+        self._begun: set[Path] = set()
 
     def open(self) -> None:
-        """Make the run's temporary directory."""
+        """Make the run's temporary directory, and see what earlier runs began. Raises `StoreError` and OSError."""
         self._directory.mkdir(parents=True)
+        self._begun = set(self._layout.partial.glob("*/*.json"))
+        self._space.check()
 
-    async def receive(self, link: FileLink, announced: int | None, chunks: AsyncIterator[bytes]) -> Staged:
-        """Write and hash `chunks`, then check them. Raises `Failure` when they are not what `link` announces."""
-        path = self._next()
-        hashes = {
-            name: hashlib.new(name, usedforsecurity=False)
-            for name in {"sha256", *(digest.algorithm for digest in link.digests)}
-        }
-        descriptor = await off_loop(create, path)
-        try:
-            size = 0
-            pending: list[bytes] = []
-            waiting = 0
-            async for chunk in chunks:
-                pending.append(chunk)
-                waiting += len(chunk)
-                if waiting >= _BATCH:
-                    await off_loop(_absorb, descriptor, hashes, b"".join(pending))
-                    size, waiting = size + waiting, 0
-                    pending.clear()
-            await off_loop(_absorb, descriptor, hashes, b"".join(pending))
-            found = {name: value.hexdigest() for name, value in hashes.items()}
-            _check(link, announced, size + waiting, found)
-            return await off_loop(_finish, link, path, size + waiting, found["sha256"])
-        except BaseException:
-            await off_loop(_discard, path)
-            raise
-        finally:
-            os.close(descriptor)
+    def download(self, link: FileLink) -> Download:
+        """The way of the file behind `link` to the disk."""
+        begun = beside(self._layout.download(link)) in self._begun
+        return Download(self._layout, self._quarantine, self._space, link, self._next(), begun=begun)
 
-    async def recall(self, link: FileLink) -> Staged | None:
-        """The file behind `link` if an earlier run verified it for the same index and could not publish it."""
-        return await off_loop(self._recall, link)
+    async def stage(self, link: FileLink, whole: Whole) -> Staged:
+        """A downloaded file, with the metadata inside it where its index offers none."""
+        return await off_loop(self._stage, link, whole)
+
+    async def recall(self, link: FileLink, pin: Pin | None) -> Staged | None:
+        """The file behind `link` if it is on disk already for the same index, and not published.
+
+        Its digest comes from the link, or from `pin`, what the file was when it was first seen.
+        """
+        return await off_loop(self._recall, link, pin)
 
     async def commit(self, batch: Sequence[Staged]) -> list[Receipt]:
         """Make `batch` durable and give its receipts. Raises `StoreError`; the batch is lost then, nothing else."""
         return await off_loop(self._commit, batch)
 
+    async def is_set_aside(self, link: FileLink) -> bool:
+        """Whether the changed file that `link` announces is in quarantine."""
+        return await off_loop(self._quarantine.has, link)
+
+    async def set_aside(self, staged: Staged, failure: Failure) -> None:
+        """Move a verified file that must not be published into quarantine."""
+        if staged.path is not None:
+            await off_loop(self._set_aside, staged, staged.path, failure)
+
+    async def release(self, link: FileLink) -> None:
+        """What came for `link` is right by now: forget what was set aside."""
+        await off_loop(self._quarantine.release, link)
+
+    async def sweep(self, index: IndexName) -> None:
+        """Remove the broken-off downloads of an index that was had in full: nobody will go on with them."""
+        await off_loop(self._sweep, index)
+
     def _next(self) -> Path:
         return self._directory / f"{next(self._numbers):08}"
 
-    def _recall(self, link: FileLink) -> Staged | None:
-        known = next((digest for digest in link.digests if digest.algorithm == "sha256"), None)
-        if known is None:
+    def _stage(self, link: FileLink, whole: Whole) -> Staged:
+        staged = Staged(link=link, sha256=whole.sha256, size=whole.size, digests=link.digests, path=whole.path)
+        _describe(staged, whole.path)
+        return staged
+
+    def _recall(self, link: FileLink, pin: Pin | None) -> Staged | None:
+        announced = next((digest.hex for digest in link.digests if digest.algorithm == "sha256"), None)
+        sha256 = announced or (pin.sha256 if pin is not None else None)
+        if sha256 is None:
             return None
-        staged = Staged(link=link, sha256=known.hex, size=0, digests=(known,), path=None)
+        digests = tuple(dict.fromkeys((*link.digests, *(pin.digests if pin is not None else ()))))
+        staged = Staged(link=link, sha256=sha256, size=0, digests=digests, path=None)
         receipt = _receipt(staged)
+        package = self._layout.package(receipt)
         try:
-            with self._layout.package(receipt).open("rb") as file:
-                if hashlib.file_digest(file, "sha256").hexdigest() != known.hex:
-                    return None
-                staged.size = file.tell()
+            if not _proven(package, digests, sha256):
+                return None
+            staged.size = package.stat().st_size
         except FileNotFoundError:
             return None
         with suppress(FileNotFoundError):
@@ -115,11 +127,21 @@ class Admission:
         if staged.metadata is not None and not metadata_matches(link, staged.metadata):
             staged.metadata, staged.metadata_from = None, None
         if staged.metadata is None:
-            _describe(staged, self._layout.package(receipt))
+            _describe(staged, package)
         return staged
 
+    def _set_aside(self, staged: Staged, path: Path, failure: Failure) -> None:
+        self._quarantine.put(staged.link, path, staged.sha256, staged.size, failure)
+        beside(self._layout.download(staged.link)).unlink(missing_ok=True)
+
+    def _sweep(self, index: IndexName) -> None:
+        directory = self._layout.partials(index)
+        if directory.is_dir():
+            for path in directory.iterdir():
+                path.unlink()
+
     def _commit(self, batch: Sequence[Staged]) -> list[Receipt]:
-        root, touched = self._layout.root, {self._directory}
+        root, touched = self._layout.root, {self._directory, self._layout.unpublished, self._layout.state}
         described: dict[int, Path] = {}
         for position, staged in enumerate(batch):
             if staged.metadata is not None:
@@ -127,41 +149,59 @@ class Admission:
                 write_new(described[position], staged.metadata, 0o444)
         flush(root, [*(staged.path for staged in batch if staged.path is not None), *described.values()])
         receipts = [self._place(staged, described.get(position), touched) for position, staged in enumerate(batch)]
+        unpublished.append(self._layout.unpublished, receipts)
         flush(root, touched)
+        for staged in batch:
+            self._clear(staged)
         return receipts
 
     def _place(self, staged: Staged, described: Path | None, touched: set[Path]) -> Receipt:
-        """Move durable files to where they are served from; the metadata first seen there stays."""
+        """Name durable files as what they are served as, and as blobs."""
         receipt = _receipt(staged)
-        package, metadata = self._layout.package(receipt), self._layout.metadata(receipt)
-        make_directories(package.parent, touched)
-        if staged.path is not None:
-            self._serve(staged.path, receipt.sha256, package, touched)
+        self._serve(staged.path, receipt.sha256, self._layout.package(receipt), touched)
         if described is not None and receipt.metadata_sha256 is not None:
-            self._serve(described, receipt.metadata_sha256, metadata, touched)
-            served = _hex("sha256", metadata.read_bytes())
+            served = self._serve_metadata(described, receipt.metadata_sha256, self._layout.metadata(receipt), touched)
             receipt = msgspec.structs.replace(receipt, metadata_sha256=served)
         return receipt
 
-    def _serve(self, staged: Path, sha256: str, served: Path, touched: set[Path]) -> None:
-        """Link a staged file as its blob and where it is served from; only what has lost bytes is replaced."""
+    def _serve_metadata(self, described: Path, sha256: str, metadata: Path, touched: set[Path]) -> str:
+        """The digest of what is served at `metadata` in the end: the first seen, unless it is not what its blob is."""
+        if metadata.exists():
+            first = digest(metadata)
+            if self._layout.blob(first).exists():
+                described.unlink()
+                return first
+        self._serve(described, sha256, metadata, touched)
+        described.unlink()
+        return sha256
+
+    def _serve(self, staged: Path | None, sha256: str, served: Path, touched: set[Path]) -> None:
+        """Have the bytes at `staged`, or those served already, be served and be a blob, on disk once.
+
+        A blob never comes before the name that says whose it is, so that no file is fetched twice after a kill.
+        """
         blob = self._layout.blob(sha256)
+        make_directories(served.parent, touched)
         make_directories(blob.parent, touched)
-        _link(staged, blob, mend=True)
-        _link(blob, served, mend=sha256 in served.parts)
-        staged.unlink()
+        if staged is not None:
+            shared = blob.exists() and digest(blob) == sha256
+            self._ensure(blob if shared else staged, served, sha256)
+        self._ensure(served, blob, sha256)
 
+    def _ensure(self, source: Path, target: Path, sha256: str) -> None:
+        """Have `target` be the bytes at `source`, whose digest is known; what else is there is replaced."""
+        try:
+            add_name(source, target, self._next())
+        except FileExistsError:
+            if not target.samefile(source) and digest(target) != sha256:
+                replace_name(source, target, self._next())
 
-def _link(source: Path, target: Path, *, mend: bool) -> None:
-    """Link `source` as `target`; what is there stays, unless it can be told that it lost bytes and is to be mended."""
-    try:
-        os.link(source, target)
-    except FileExistsError:
-        if mend and target.stat().st_size < source.stat().st_size:
-            fresh = target.with_name(f".{target.name}.new")
-            fresh.unlink(missing_ok=True)
-            os.link(source, fresh)
-            fresh.replace(target)
+    def _clear(self, staged: Staged) -> None:
+        """Remove the names that a file had while it was on its way."""
+        if staged.path is not None:
+            staged.path.unlink()
+            if staged.path.parent != self._directory:
+                beside(staged.path).unlink()
 
 
 def metadata_matches(link: FileLink, metadata: bytes) -> bool:
@@ -188,33 +228,6 @@ def _receipt(staged: Staged) -> Receipt:
     ).refreshed(link)
 
 
-def _absorb(descriptor: int, hashes: dict[str, hashlib._Hash], data: bytes) -> None:
-    for value in hashes.values():
-        value.update(data)
-    write_all(descriptor, data)
-
-
-def _check(link: FileLink, announced: int | None, size: int, found: dict[str, str]) -> None:
-    for expected, who in ((announced, "the server"), (link.size, "the page")):
-        if expected is not None and size != expected:
-            what = f"{size} bytes came, {who} announced {expected}"
-            raise Failure(Reason.SIZE, what, retryable=True)
-    for digest in link.digests:
-        if found[digest.algorithm] != digest.hex:
-            what = f"the {digest.algorithm} of what came is {found[digest.algorithm]}, announced was {digest.hex}"
-            raise Failure(Reason.DIGEST, what, retryable=True)
-
-
-def _finish(link: FileLink, path: Path, size: int, sha256: str) -> Staged:
-    if not link.digests and not wheel.whole(path, link.filename):
-        what = "what came is not, or not all of, the archive that its name says; perhaps a login page, or cut short"
-        raise Failure(Reason.CONTENT, what, retryable=True)
-    path.chmod(0o444)
-    staged = Staged(link=link, sha256=sha256, size=size, digests=link.digests, path=path)
-    _describe(staged, path)
-    return staged
-
-
 def _describe(staged: Staged, path: Path) -> None:
     """Add the wheel's own metadata where the index offers none."""
     if not staged.link.core_metadata:
@@ -222,5 +235,12 @@ def _describe(staged: Staged, path: Path) -> None:
         staged.metadata_from = None if staged.metadata is None else "wheel"
 
 
-def _discard(path: Path) -> None:
-    path.unlink(missing_ok=True)
+def _proven(path: Path, digests: Sequence[Digest], sha256: str) -> bool:
+    """Whether the bytes at `path` have all of these digests. Raises OSError."""
+    wanted = {"sha256": sha256} | {announced.algorithm: announced.hex for announced in digests}
+    hashes = {name: hashlib.new(name, usedforsecurity=False) for name in wanted}
+    with path.open("rb") as file:
+        while data := file.read(1 << 20):
+            for value in hashes.values():
+                value.update(data)
+    return all(value.hexdigest() == wanted[name] for name, value in hashes.items())

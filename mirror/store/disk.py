@@ -9,9 +9,13 @@ a cancelled thread would go on writing behind our back.
 from __future__ import annotations
 
 import ctypes
+import errno
+import hashlib
 import os
 import platform
 import re
+import shutil
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -27,6 +31,7 @@ from mirror.errors import StoreError
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_NO_LINK = {errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS}
 _POOL = ThreadPoolExecutor(max_workers=2, thread_name_prefix="mirror-disk")
 
 
@@ -79,6 +84,46 @@ def write_new(path: Path, data: bytes, mode: int) -> None:
         os.fchmod(descriptor, mode)
     finally:
         os.close(descriptor)
+
+
+def add_name(source: Path, target: Path, spare: Path) -> None:
+    """Give the bytes at `source` the name `target` as well; `spare` is a free name on the same file system.
+
+    A hard link, or a copy that is durable before it gets its name where the file system has no link to spare.
+    Raises `FileExistsError` when the name is taken, and OSError.
+    """
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in _NO_LINK:
+            raise
+        if target.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from None
+        _copy(source, spare)
+        spare.rename(target)
+
+
+def replace_name(source: Path, target: Path, spare: Path) -> None:
+    """Have `target` mean the bytes at `source` from now on, with no moment at which it means nothing."""
+    add_name(source, spare, spare.with_name(f"{spare.name}.copy"))
+    spare.replace(target)
+
+
+def _copy(source: Path, target: Path) -> None:
+    descriptor = create(target)
+    try:
+        with source.open("rb") as file, open(descriptor, "wb", closefd=False) as copy:
+            shutil.copyfileobj(file, copy, 1 << 20)
+        os.fchmod(descriptor, stat.S_IMODE(source.stat().st_mode))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def digest(path: Path) -> str:
+    """The sha256 of the file at `path`, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def make_directories(path: Path, made: set[Path]) -> None:

@@ -13,15 +13,16 @@ from pathlib import Path
 
 from mirror.errors import StoreError
 from mirror.model.files import Receipt
-from mirror.model.holding import HeldProject, Holdings
+from mirror.model.holding import HeldProject, Holdings, Pins
 from mirror.model.names import ProjectName, TreeName
 from mirror.plan.merge import MergedTree
+from mirror.plan.retention import Aged
 from mirror.simple.render import Pages, render_list, render_project
 from mirror.store import layout as paths
 from mirror.store import manifest
 from mirror.store.disk import flush, make_directories, write_new
 from mirror.store.layout import Layout
-from mirror.store.manifest import State
+from mirror.store.manifest import Header, State
 
 
 class Generations:
@@ -32,19 +33,42 @@ class Generations:
 
     def current(self) -> State | None:
         """The published generation, or None before the first. Raises `StoreError` when it cannot be read."""
+        number = self.served()
+        return None if number is None else self.read(number)
+
+    def served(self) -> int | None:
+        """The number of the published generation. Raises `StoreError` when it is none, and OSError."""
         try:
             target = self._layout.current.readlink().name
         except FileNotFoundError:
             return None
         if not target.isdecimal():
             raise StoreError(f"{self._layout.current} does not point to a generation; point it to one below gen/")
-        number = int(target)
-        return manifest.read(paths.manifest(self._layout.generation(number)), number)
+        return int(target)
 
-    def publish(self, run: str, trees: Sequence[MergedTree], holdings: Holdings, before: State | None) -> int | None:
-        """Publish `trees` as a new generation and return its number; None when nothing changed. Raises OSError."""
+    def aged(self) -> list[Aged]:
+        """All generations, oldest first. Raises OSError."""
+        found = ((number, paths.manifest(self._layout.generation(number))) for number in self._layout.numbers())
+        return [Aged(number=number, made=path.stat().st_mtime) for number, path in found]
+
+    def header(self, number: int) -> Header:
+        """The header of generation `number`. Raises `StoreError` when it cannot be read."""
+        return manifest.read_header(paths.manifest(self._layout.generation(number)))
+
+    def read(self, number: int) -> State:
+        """The generation `number`. Raises `StoreError` when it cannot be read."""
+        generation = self._layout.generation(number)
+        return manifest.read(paths.manifest(generation), number, manifest.read_pins(paths.pins(generation)))
+
+    def publish(
+        self, run: str, trees: Sequence[MergedTree], holdings: Holdings, pins: Pins, before: State | None
+    ) -> int | None:
+        """Publish `trees` as a new generation and return its number; None when it would be the one that is served.
+
+        Pages that `before` has already are taken from it. Raises `StoreError` and OSError.
+        """
         lines = b"".join(manifest.encode([merged.tree for merged in trees], holdings))
-        if before is not None and lines == paths.manifest(self._layout.generation(before.number)).read_bytes():
+        if lines == self._served_manifest():
             return None
         for receipt in self.lost(holdings):
             what = "or its metadata is missing or has the wrong size; nothing was published"
@@ -54,6 +78,7 @@ class Generations:
         make_directories(building, made)
         for merged in trees:
             self._write_tree(building, merged, holdings, before, made)
+        write_new(paths.pins(building), manifest.encode_pins(pins), 0o644)
         write_new(paths.manifest(building), lines, 0o644)
         flush(self._layout.root, _everything_below(building))
         number = max(self._layout.numbers(), default=0) + 1
@@ -61,6 +86,12 @@ class Generations:
         flush(self._layout.root, [self._layout.generations])
         self._switch(number)
         return number
+
+    def _served_manifest(self) -> bytes | None:
+        try:
+            return paths.manifest(self._layout.current).read_bytes()
+        except FileNotFoundError:
+            return None
 
     def lost(self, holdings: Holdings) -> list[Receipt]:
         """The files that are not there with their size, or without their metadata. Raises OSError."""

@@ -7,7 +7,10 @@
        public/current -> ../gen/000042   the switch
        gen/000042/<tree>/simple/...      pages; gen/000042/<tree>/packages -> public/packages
        gen/000042/manifest.jsonl         the truth
-       state/cache.sqlite, state/reports/<run>.json
+       gen/000042/pins.jsonl             the digests of what was held once
+       state/cache.sqlite, state/unpublished.jsonl, state/reports/<run>.json
+       partial/<index>/<key>[.json]      downloads that broke off, with how far their bytes are known to be right
+       quarantine/<index>/<file>[.json]  bytes that were not what they should be, with the facts
        tmp/<run>/
 ```
 
@@ -16,11 +19,12 @@ Path components come only from checked names and digests, so no path leaves the 
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 
-from mirror.model.files import Receipt
-from mirror.model.names import ProjectName, TreeName
+from mirror.model.files import FileLink, Pin, Receipt
+from mirror.model.names import IndexName, ProjectName, TreeName
 
 _GENERATION = re.compile(r"\d{6,}")
 
@@ -37,8 +41,11 @@ class Layout:
         self.packages = self.public / "packages"
         self.current = self.public / "current"
         self.generations = root / "gen"
+        self.partial = root / "partial"
+        self.quarantine = root / "quarantine"
         self.state = root / "state"
         self.cache = self.state / "cache.sqlite"
+        self.unpublished = self.state / "unpublished.jsonl"
         self.reports = self.state / "reports"
 
     @property
@@ -58,10 +65,28 @@ class Layout:
         """Where a file is served from."""
         return self.packages / receipt.location
 
+    def pinned(self, pin: Pin) -> Path:
+        """Where a file that is held no longer is, if it is there still."""
+        return self.packages / pin.location
+
     def metadata(self, receipt: Receipt) -> Path:
         """Where a file's core metadata is served from (PEP 658)."""
         package = self.package(receipt)
         return package.with_name(f"{package.name}.metadata")
+
+    def partials(self, index: IndexName) -> Path:
+        """Where an index's broken-off downloads are."""
+        return self.partial / index
+
+    def download(self, link: FileLink) -> Path:
+        """Where a download of `link` stays when it breaks off; the name has nothing of its URL, which may change."""
+        announced = (f"{digest.algorithm}={digest.hex}" for digest in link.digests)
+        parts = (link.source.project, link.filename, str(link.size), *announced)
+        return self.partials(link.source.index) / hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+    def set_aside(self, link: FileLink) -> Path:
+        """Where bytes go that came for `link` and are not what they should be."""
+        return self.quarantine / link.source.index / link.filename
 
     def report(self, run: str) -> Path:
         """The report of one run."""
@@ -86,6 +111,16 @@ class Layout:
 def manifest(generation: Path) -> Path:
     """The manifest of a generation."""
     return generation / "manifest.jsonl"
+
+
+def pins(generation: Path) -> Path:
+    """The digests of files that were held before a generation."""
+    return generation / "pins.jsonl"
+
+
+def beside(path: Path) -> Path:
+    """The JSON file with what is known of the file at `path`."""
+    return path.with_name(f"{path.name}.json")
 
 
 def project_list(generation: Path, tree: TreeName) -> Path:

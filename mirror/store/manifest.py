@@ -1,8 +1,8 @@
 """`manifest.jsonl`: the truth about a generation, one JSON object a line, the same bytes for the same content.
 
 The first line is the header with the trees; then, by index and project, a line for the project and one
-for each of its files. No line says when or in which generation it was written, so two manifests are
-equal exactly when nothing changed.
+for each of its files. No line says when or in which generation it was written, so two manifests are equal
+exactly when nothing changed. `pins.jsonl` beside it has the digests of files that were held once.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from pathlib import Path
 import msgspec
 
 from mirror.errors import StoreError
-from mirror.model.files import Project, Receipt
-from mirror.model.holding import HeldProject, Holdings
+from mirror.model.files import Pin, Project, Receipt
+from mirror.model.holding import HeldProject, Holdings, Pins, count_files
 from mirror.model.index import Tree
 from mirror.model.names import IndexName, ProjectName
+from mirror.plan.pins import by_index, every
 
 SCHEMA = 1
 RENDERER = 1  # raised when pages come out differently for the same content, so that all are written anew
@@ -32,6 +33,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, tag="generation", tag_fi
     """Every index that is known, also one without projects."""
     records: int
     """How many lines follow, so that a manifest that lost its tail is noticed."""
+    files: int
+    """How many of them are files."""
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,12 +43,21 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     header: Header
     holdings: Holdings
+    pins: Pins
+
+
+_Record = Header | Project | Receipt
 
 
 def encode(trees: Iterable[Tree], holdings: Holdings) -> Iterator[bytes]:
     """The manifest's lines."""
     encoder = msgspec.json.Encoder(order="deterministic")
-    header = Header(trees=tuple(trees), indexes=tuple(sorted(holdings)), records=_records(holdings))
+    header = Header(
+        trees=tuple(trees),
+        indexes=tuple(sorted(holdings)),
+        records=_records(holdings),
+        files=count_files(*holdings.values()),
+    )
     yield encoder.encode(header) + b"\n"
     for index in sorted(holdings):
         for _, held in sorted(holdings[index].items()):
@@ -54,9 +66,29 @@ def encode(trees: Iterable[Tree], holdings: Holdings) -> Iterator[bytes]:
                 yield encoder.encode(receipt) + b"\n"
 
 
-def read(path: Path, number: int) -> State:
+def encode_pins(pins: Pins) -> bytes:
+    """The lines of `pins.jsonl`; the first says how many follow."""
+    lines = [msgspec.json.encode(pin) for pin in every(pins)]
+    return b"\n".join([str(len(lines)).encode(), *lines]) + b"\n"
+
+
+def read_pins(path: Path) -> Pins:
+    """The pins at `path`. Raises `StoreError` when they cannot be read."""
+    decoder = msgspec.json.Decoder(Pin)
+    try:
+        count, *lines = path.read_bytes().splitlines()
+        pins = by_index(decoder.decode(line) for line in lines)
+        lost = int(count) != len(lines)
+    except (OSError, ValueError) as error:  # what msgspec raises is a ValueError
+        raise StoreError(f"{path} cannot be read: {error}; see mirror generations and mirror rollback") from error
+    if lost:
+        raise StoreError(f"{path} has lost lines; see mirror generations and mirror rollback")
+    return pins
+
+
+def read(path: Path, number: int, pins: Pins) -> State:
     """The generation `number`, whose manifest is at `path`. Raises `StoreError` when it cannot be read."""
-    decoder: msgspec.json.Decoder[Header | Project | Receipt] = msgspec.json.Decoder(Header | Project | Receipt)
+    decoder: msgspec.json.Decoder[_Record] = msgspec.json.Decoder(_Record)
     header: Header | None = None
     holdings: dict[IndexName, dict[ProjectName, HeldProject]] = {}
     project: Project | None = None
@@ -81,12 +113,21 @@ def read(path: Path, number: int) -> State:
                     holdings.update({name: {} for name in record.indexes})
         close()
     except (OSError, msgspec.MsgspecError) as error:
-        raise StoreError(f"{path} cannot be read: {error}; point public/current to an older generation") from error
+        raise StoreError(f"{path} cannot be read: {error}; see mirror generations and mirror rollback") from error
     if header is not None and header.records != _records(holdings):
-        raise StoreError(f"{path} has lost lines; point public/current to an older generation")
+        raise StoreError(f"{path} has lost lines; see mirror generations and mirror rollback")
     if header is None or header.schema != SCHEMA:
         raise StoreError(f"{path} is of a form that this version does not know; use a newer index-mirror")
-    return State(number=number, header=header, holdings=holdings)
+    return State(number=number, header=header, holdings=holdings, pins=pins)
+
+
+def read_header(path: Path) -> Header:
+    """The header of the manifest at `path` alone. Raises `StoreError` when it cannot be read."""
+    try:
+        with path.open("rb") as lines:
+            return msgspec.json.decode(lines.readline(), type=Header)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise StoreError(f"{path} cannot be read: {error}") from error
 
 
 def _records(holdings: Holdings) -> int:

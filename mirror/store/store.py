@@ -8,25 +8,28 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mirror.errors import StoreError
-from mirror.model.files import Receipt
-from mirror.model.holding import Holdings
+from mirror.model.files import Pin, Receipt
+from mirror.model.holding import Holdings, Pins
 from mirror.plan.merge import MergedTree
+from mirror.plan.retention import Aged
+from mirror.store import garbage, unpublished
 from mirror.store.admit import Admission
 from mirror.store.cache import Cache
 from mirror.store.disk import flush, make_directories, off_loop, refusals, write_new
+from mirror.store.garbage import Garbage
 from mirror.store.generations import Generations
 from mirror.store.layout import Layout
 from mirror.store.lock import locked
-from mirror.store.manifest import State
+from mirror.store.manifest import Header, State
 
 
 class Store:
-    """One root, for one run named `run`."""
+    """One root, for one run named `run`, of whose disk `min_free` bytes stay free."""
 
-    def __init__(self, root: Path, run: str) -> None:
+    def __init__(self, root: Path, run: str, *, min_free: int = 0) -> None:
         self._layout = Layout(root)
         self._run = run
-        self.admission = Admission(self._layout, run)
+        self.admission = Admission(self._layout, run, min_free)
         self.cache = Cache(self._layout.cache)
         self._generations = Generations(self._layout)
 
@@ -72,13 +75,59 @@ class Store:
         with refusals():
             return self._generations.current()
 
+    def generation(self, number: int) -> State:
+        """The generation `number`. Raises `StoreError` when there is none or it cannot be read."""
+        if number not in self._layout.numbers():
+            raise StoreError(f"there is no generation {number}; mirror generations lists them")
+        return self._generations.read(number)
+
+    def header(self, number: int) -> Header:
+        """The header of generation `number` alone. Raises `StoreError`."""
+        return self._generations.header(number)
+
+    def served_number(self) -> int | None:
+        """The number of the published generation. Raises `StoreError`."""
+        with refusals():
+            return self._generations.served()
+
+    def aged(self) -> list[Aged]:
+        """All generations, oldest first. Raises `StoreError`."""
+        with refusals():
+            return self._generations.aged()
+
+    def publish_now(self, trees: Sequence[MergedTree], holdings: Holdings, pins: Pins, like: State) -> int | None:
+        """`publish` outside of an event loop; pages are taken from `like`. Raises `StoreError`."""
+        with refusals():
+            return self._generations.publish(self._run, trees, holdings, pins, like)
+
+    def garbage(self, going: Sequence[int], staying: Sequence[int], before: float) -> Garbage:
+        """What no generation in `staying` needs and nobody touched since `before`. Raises `StoreError`."""
+        with refusals():
+            kept = (self._generations.read(number).holdings for number in staying)
+            return garbage.find(self._layout, going, kept, before)
+
+    def remove(self, found: Garbage) -> None:
+        """Remove `found`. Raises `StoreError`."""
+        with refusals():
+            garbage.remove(self._layout, self._run, found)
+
     async def lost(self, holdings: Holdings) -> list[Receipt]:
         """The files of `holdings` that are missing or short on the disk. Raises `StoreError`."""
         return await off_loop(self._generations.lost, holdings)
 
-    async def publish(self, trees: Sequence[MergedTree], holdings: Holdings, before: State | None) -> int | None:
+    async def publish(
+        self, trees: Sequence[MergedTree], holdings: Holdings, pins: Pins, before: State | None
+    ) -> int | None:
         """Publish a new generation, durably, and return its number; None when nothing changed. Raises `StoreError`."""
-        return await off_loop(self._generations.publish, self._run, trees, holdings, before)
+        return await off_loop(self._generations.publish, self._run, trees, holdings, pins, before)
+
+    async def unpublished(self) -> list[Pin]:
+        """The files that earlier runs admitted and did not publish. Raises `StoreError`."""
+        return await off_loop(unpublished.read, self._layout.unpublished)
+
+    async def note_published(self, holdings: Holdings) -> None:
+        """Forget of those what `holdings` has, which is published. Raises `StoreError`."""
+        await off_loop(unpublished.forget, self._layout.unpublished, holdings)
 
     def write_report(self, content: bytes) -> None:
         """Keep the report of this run. Raises `StoreError`."""

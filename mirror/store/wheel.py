@@ -22,6 +22,7 @@ _MAX_METADATA = 16 * 1024 * 1024
 _MAX_UNPACKED = 4 << 30  # bytes
 _PLAIN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what wheels use
 _UNPACKERS: dict[str, Any] = {".gz": gzip.open, ".tgz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_BEGINNINGS = (b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")
 _BROKEN = (
     zipfile.BadZipFile,
     zlib.error,
@@ -53,6 +54,13 @@ def core_metadata(path: Path, filename: str) -> bytes | None:
     except _NoArchiveError:
         pass
     return None
+
+
+def begins_like_one(path: Path) -> bool:
+    """Whether the file at `path` begins as an archive does. An error page, which may repeat a secret, does not."""
+    with path.open("rb") as file:
+        head = file.read(265)
+    return head.startswith(_BEGINNINGS) or head[257:262] == b"ustar"
 
 
 def whole(path: Path, filename: str) -> bool:

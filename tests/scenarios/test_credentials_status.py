@@ -126,7 +126,7 @@ def test_a_public_project_with_a_wrong_token(site: Site, world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "reason"), [(401, "rejected-credentials"), (403, "forbidden"), (404, "not-found"), (410, "not-found")]
+    ("status", "reason"), [(401, "rejected-credentials"), (403, "forbidden"), (404, "not-found"), (410, "gone")]
 )
 def test_pages_open_and_one_file_shut(
     site: Site, world: World, pair: tuple[Index, Index], status: int, reason: str

@@ -13,6 +13,7 @@ from mirror.errors import Reason
 from mirror.model.index import Index as IndexOf
 from mirror.model.secret import Credential, Secret
 from mirror.run import events
+from mirror.run.stop import Stop
 from mirror.run.sync import Options, sync
 from mirror.store.store import Store
 from tests.site import Outcome, Site
@@ -60,7 +61,7 @@ class TestUnexpected:
 
         store = Store(settings.root, "run")
         with store.writing():
-            await sync(settings, Options(), resolve, store, store.current(), seen.append)
+            await sync(settings, Options(), resolve, store, store.current(), seen.append, Stop())
         (stopped,) = [event for event in seen if isinstance(event, events.IndexStopped)]
         assert (stopped.index, stopped.reason) == ("bad", Reason.DEFECT)
         assert "RuntimeError" in stopped.what

@@ -44,7 +44,6 @@ FAULTS: dict[str, tuple[Fault, set[str]]] = {
     "27-always-503": (lambda _q, _r: faults.status(503), {"server-error"}),
     "no-content-type-and-cut": (_without, {"bad-page"}),
     "not-acceptable": (lambda _q, _r: faults.status(406), {"unexpected-status"}),
-    "gone": (lambda _q, _r: faults.status(410), {"not-found"}),
     "missing": (lambda _q, _r: faults.status(404), {"not-found"}),
 }
 

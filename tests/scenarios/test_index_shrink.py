@@ -58,30 +58,32 @@ def test_accepting_for_one_index_accepts_nothing_of_another(site: Site, world: W
     assert len(site.files("second")) == 20
 
 
-def test_pages_that_shrink_withdraw_nothing_and_still_bring_what_is_new(site: Site, world: World) -> None:
-    """Half of the links of many pages gone: the old files stay and are named, new ones and yanks are followed."""
+def test_a_page_that_shrinks_holds_its_index_but_for_yanks(site: Site, world: World) -> None:
+    """Most links of one page gone: nothing of the index changes but a yank, until a person agrees."""
     index = world.add_index("first")
     for version in range(20):
         index.add(build_wheel("one", f"1.{version}"))
+    _fill(index, 40)
     site.configure(index)
     assert site.sync().code == 0
     for version in range(15):
         index.remove(f"one-1.{version}-py3-none-any.whl")
     index.yank("one-1.19-py3-none-any.whl", "bad")
-    index.add(build_wheel("one", "2.0"))
+    index.add(build_wheel("p1", "2.0"))
     for _night in range(2):
         outcome = site.sync()
         assert outcome.code == 3
-        assert outcome.index("first")["troubles"][0]["reason"] == "shrunk"
+        assert (outcome.index("first")["state"], outcome.index("first")["reason"]) == ("held", "shrunk")
+        assert "project one would go from 20 to 5" in outcome.index("first")["what"]
         files = site.files("first")
-        assert len(files) == 21
+        assert len(files) == 60
         assert files["one-1.19-py3-none-any.whl"]["yanked"] == "bad"
     assert site.sync("--accept-shrink", "first").code == 0
-    assert len(site.files("first")) == 6
+    assert len(site.files("first")) == 46
 
 
-def test_a_page_that_comes_back_empty_keeps_its_files(site: Site, world: World) -> None:
-    """An empty answer is not a deletion (I5); the other projects are followed."""
+def test_a_page_that_comes_back_empty_holds_its_index(site: Site, world: World) -> None:
+    """An empty answer is not a deletion (I5), however small the page was."""
     index = world.add_index("first")
     for number in range(4):
         index.add(build_wheel(f"p{number}", "1.0"))
@@ -92,9 +94,28 @@ def test_a_page_that_comes_back_empty_keeps_its_files(site: Site, world: World) 
     index.intercept("/simple/p0/", [faults.status(200, body=empty)])
     outcome = site.sync()
     assert outcome.code == 3
-    assert outcome.index("first")["troubles"][0]["project"] == "p0"
-    assert len(site.files("first")) == 5
+    assert "project p0" in outcome.index("first")["what"]
+    assert len(site.files("first")) == 4
+    world.clear()
     assert site.sync().code == 0
+    assert len(site.files("first")) == 5
+    assert not world.requests(path_contains="p1-1.1"), "what was verified last night is not fetched again"
+
+
+def test_a_page_that_is_gone_for_good_is_withdrawn(site: Site, world: World) -> None:
+    """410 is the index's own word, and passes the guard; 404 is a doubt, and nothing goes."""
+    index = world.add_index("first")
+    _fill(index, 3)
+    site.configure(index)
+    assert site.sync().code == 0
+    index.intercept("/simple/p0/", [faults.status(404), faults.status(410)])
+    assert site.sync().code == 3
+    assert len(site.files("first")) == 3
+    outcome = site.sync()
+    assert outcome.code == 0
+    assert outcome.index("first")["withdrawn"] == ["p0-1.0-py3-none-any.whl"]
+    assert "project p0" in outcome.index("first")["warnings"][0]
+    assert len(site.files("first")) == 2
 
 
 def test_a_file_that_is_replaced_by_its_successor_has_not_vanished(site: Site, world: World) -> None:

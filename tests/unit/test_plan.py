@@ -16,9 +16,10 @@ from mirror.model.index import Limits, Tree
 from mirror.model.names import Digest, TreeName, index_name, project_name
 from mirror.plan.diff import contradicts, diff
 from mirror.plan.merge import merge
+from mirror.plan.pins import by_index, every, pins_after
 from mirror.plan.retry import BUDGET_FLOOR, FAILURES_IN_A_ROW, Budget, retry_after
 from mirror.plan.select import Selection
-from mirror.plan.settle import Answer, Seen, Unanswered, Unchanged, settle, shrunk
+from mirror.plan.settle import Answer, Seen, Shrink, Unanswered, Unchanged, settle, shrunk
 from mirror.plan.stall import StallMeter
 from tests.unit.facts import INDEX, PROJECT, held, link, receipt, sha256
 
@@ -157,7 +158,8 @@ def test_an_index_that_answered_in_full_is_followed() -> None:
     assert set(after.holding) == {"one", "three", "four"}
     assert [found.filename for found in after.holding["one"].files] == [link("1.1").filename, link("2.0").filename]
     assert {found.project for found in after.withdrawn} == {"one", "two"}
-    assert after.shrunk is None
+    assert not after.shrunk
+    assert after.full
 
 
 def test_nothing_is_withdrawn_when_a_page_was_not_had() -> None:
@@ -193,41 +195,89 @@ def test_what_is_replaced_has_not_shrunk() -> None:
 def test_a_held_file_whose_entry_is_doubted_stays() -> None:
     """A refused entry is no removal."""
     old = held(receipt("1.0"), receipt("1.1"))
-    plan = diff(old.by_name, [], [link("1.0").filename])
+    plan = diff(old.by_name, [], doubted=[link("1.0").filename])
     assert [found.filename for found in plan.keep] == [link("1.0").filename]
     assert [found.filename for found in plan.withdraw] == [link("1.1").filename]
 
 
 def test_a_page_that_comes_back_empty_keeps_its_files() -> None:
-    """Unless a person accepts it, or the index says that the project is quarantined."""
+    """Unless a person accepts it, or the index says that the project is quarantined or gone."""
     before = {"one": held(receipt("1.0")), "two": held(receipt("1.0", "two"), project="two")}
-    empty = Seen(status=Status(), files=(), empty=True, withdraw=(receipt("1.0"),))
+    empty = Seen(status=Status(), files=(), withdraw=(receipt("1.0"),))
     after = _settle(before, {"one": empty, "two": Unchanged()})
-    assert after.emptied == ("one",)
+    assert after.shrunk == (Shrink(project=project_name("one"), before=1, after=0),)
     assert len(after.holding["one"].files) == 1
     assert not _settle(before, {"one": empty, "two": Unchanged()}, accept=True).holding["one"].files
-    quarantined = Seen(status=Status(status="quarantined"), files=(), empty=True, withdraw=(receipt("1.0"),))
-    others: tuple[Answer, Answer] = (Unchanged(), Unanswered())
+    quarantined = Seen(status=Status(status="quarantined"), files=(), withdraw=(receipt("1.0"),))
+    removed = Seen(status=Status(), files=(), withdraw=(receipt("1.0"),), gone=True)
+    others: tuple[Answer, ...] = (
+        Unchanged(),
+        Unanswered(),
+        Seen(status=Status(), files=(), withdraw=(receipt("1.0", "two"),)),
+    )
     for other in others:
-        gone = _settle(before, {"one": quarantined, "two": other})
-        assert not gone.holding["one"].files
-        assert len(gone.withdrawn) == 1
+        for certain in (quarantined, removed):
+            gone = _settle(before, {"one": certain, "two": other})
+            assert not gone.holding["one"].files
+            assert len(gone.withdrawn) == 1
+            assert len(gone.holding["two"].files) == 1
 
 
 def test_an_index_that_shrinks_too_much_withdraws_nothing() -> None:
-    """100 files to 30 in one night is held; accepted, it is followed."""
+    """A page from 100 files to 30 in one night holds its index, but for yanks; accepted, it is followed."""
     versions = [f"1.{number}" for number in range(100)]
     before = {"one": held(*(receipt(version) for version in versions))}
     seen = Seen(
         status=Status(),
-        files=tuple(receipt(version) for version in versions[:30]),
+        files=(receipt("1.0", yanked="bad"), *(receipt(version) for version in versions[1:30])),
         withdraw=tuple(receipt(version) for version in versions[30:]),
     )
-    kept = _settle(before, {"one": seen})
-    assert kept.shrunk == (100, 30)
+    kept = _settle(before, {"one": seen, "new": Seen(status=Status(), files=(receipt("1.0", "new"),))})
+    assert [(shrink.project, shrink.before, shrink.after) for shrink in kept.shrunk] == [
+        ("one", 100, 30),
+        (None, 100, 31),
+    ]
     assert len(kept.holding["one"].files) == 100
+    assert [found.filename for found in kept.holding["one"].files if found.yanked] == [link("1.0").filename]
+    assert "new" not in kept.holding
     assert not kept.withdrawn
+    assert not kept.full
     assert len(_settle(before, {"one": seen}, accept=True).holding["one"].files) == 30
+
+
+def test_many_small_losses_are_one_large_one() -> None:
+    """No page loses half of its files, and the index as a whole does: projects that it no longer lists count."""
+    before = {f"p{number}": held(receipt("1.0", f"p{number}"), project=f"p{number}") for number in range(20)}
+    after = _settle(before, {name: Unchanged() for name in list(before)[:8]})
+    assert after.shrunk == (Shrink(project=None, before=20, after=8),)
+    assert len(after.holding) == 20
+
+
+def test_what_was_held_once_is_pinned() -> None:
+    """I14: withdrawn, dropped with its index, or pinned before; what is held again is pinned by that."""
+    first, second = index_name("first"), index_name("second")
+    one = project_name("one")
+    same = held(receipt("3.0"))
+    before = {
+        first: {one: held(receipt("1.0"), receipt("2.0")), project_name("two"): same},
+        second: {one: held(receipt("1.0"))},
+    }
+    after = {first: {one: held(receipt("2.0")), project_name("two"): same}}
+    pins = pins_after(by_index([receipt("0.9").pin, receipt("2.0").pin]), before, after)
+    assert [pin.filename for pin in every(pins)] == [link("0.9").filename, link("1.0").filename]
+    assert pins_after({}, after, after) == {}
+
+
+def test_other_bytes_under_a_name_that_was_held_once_are_not_fetched() -> None:
+    """I14, until a person accepts them; then the old file stays until the new one is there."""
+    old = receipt("1.0")
+    pinned = {old.filename: old.pin}
+    other = link("1.0", digests=(Digest("sha256", "b" * 64),))
+    assert diff({}, [other], pins=pinned).returned == (other,)
+    assert diff({}, [other], pins=pinned, accepted=[old.filename]).fetch == (other,)
+    assert diff({}, [link("1.0")], pins=pinned).fetch == (link("1.0"),)
+    accepted = diff({old.filename: old}, [other], accepted=[old.filename])
+    assert (accepted.fetch, accepted.keep, accepted.changed) == ((other,), (old,), ())
 
 
 def test_the_first_index_of_a_tree_owns_a_project() -> None:

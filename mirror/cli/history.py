@@ -1,0 +1,94 @@
+"""The commands that look after generations: `generations`, `diff`, `rollback` and `gc`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from mirror.cli.commands import configured
+from mirror.cli.output import size_text
+from mirror.config.settings import Retention
+from mirror.model.names import IndexName
+from mirror.plan.compare import Changes
+from mirror.run import history
+from mirror.run.report import Exit
+
+
+def generations_command(options: argparse.Namespace) -> int:
+    """`mirror generations`."""
+    found = history.generations(configured(options).root)
+    if options.json:
+        _print_json(found)
+    else:
+        for generation in found:
+            served = ", served" if generation.served else ""
+            print(f"generation {generation.number}, made {generation.made}, {generation.files} files{served}")
+        if not found:
+            print("nothing is published yet")
+    return Exit.COMPLETE
+
+
+def diff_command(options: argparse.Namespace) -> int:
+    """`mirror diff`."""
+    changes = history.difference(configured(options).root, options.before, options.after)
+    if options.json:
+        _print_json(changes)
+    else:
+        _print_changes(changes)
+    return Exit.COMPLETE
+
+
+def rollback_command(options: argparse.Namespace) -> int:
+    """`mirror rollback`."""
+    done = history.rollback(configured(options).root, options.number, dry_run=options.dry_run)
+    _print_changes(done.changes)
+    if options.dry_run:
+        print("dry run: nothing was changed")
+    elif done.generation is None:
+        print("nothing was changed: that is what is served")
+    else:
+        print(f"published as generation {done.generation}; the next mirror sync follows the indexes again")
+    return Exit.COMPLETE
+
+
+def gc_command(options: argparse.Namespace) -> int:
+    """`mirror gc`."""
+    settings = configured(options)
+    retention = Retention(
+        keep=settings.retention.keep if options.keep is None else options.keep,
+        grace=settings.retention.grace if options.grace is None else options.grace,
+    )
+    garbage = history.collect(settings.root, retention, dry_run=options.dry_run)
+    for number in garbage.generations:
+        print(f"generation {number}")
+    done = "would be removed" if options.dry_run else "were removed"
+    files = (
+        f"{len(garbage.files)} served files, {len(garbage.blobs)} blobs, {len(garbage.partials)} broken-off downloads"
+    )
+    print(f"{len(garbage.generations)} generations, {files} ({size_text(garbage.size)}) {done}")
+    return Exit.COMPLETE
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value)).decode() + "\n")
+
+
+def _print_changes(changes: Mapping[IndexName, Changes]) -> None:
+    if not changes:
+        print("no difference")
+    for index, found in changes.items():
+        counts = {"added": found.added, "withdrawn": found.withdrawn, "changed": found.changed}
+        print(f"index {index}: " + ", ".join(f"{len(files)} {what}" for what, files in counts.items()))
+        for line in _lines(found):
+            print(f"  {line}")
+
+
+def _lines(found: Changes) -> Iterator[str]:
+    yield from (f"+ {receipt.project} {receipt.filename}" for receipt in found.added)
+    yield from (f"- {receipt.project} {receipt.filename}" for receipt in found.withdrawn)
+    yield from (f"~ {changed.project} {changed.file}: {', '.join(changed.facts)}" for changed in found.changed)
+    yield from (f"~ {mark.project}: {mark.before.status} to {mark.after.status}" for mark in found.marked)

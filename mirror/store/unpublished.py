@@ -1,0 +1,68 @@
+"""`unpublished.jsonl`: files that were admitted and are in no generation yet, so that no kill has them fetched again.
+
+It is appended to before the flush of each batch. Losing it costs fetching those files again whose pages name
+no sha256, and nothing else; a line that a crash tore is passed over.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from mirror.model.files import Pin, Receipt
+from mirror.model.holding import Holdings
+from mirror.store.disk import write_all, write_new
+
+
+def append(path: Path, receipts: Sequence[Receipt]) -> None:
+    """Add `receipts`, of one batch. Raises OSError."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        write_all(descriptor, b"".join(_line(receipt.pin) for receipt in receipts))
+    finally:
+        os.close(descriptor)
+
+
+def read(path: Path) -> list[Pin]:
+    """All that can be read, the newest first. Raises OSError."""
+    decoder = msgspec.json.Decoder(Pin)
+    found: list[Pin] = []
+    with suppress(FileNotFoundError), path.open("rb") as lines:
+        for line in lines:
+            with suppress(msgspec.MsgspecError):
+                found.append(decoder.decode(line))
+    return found[::-1]
+
+
+def forget(path: Path, holdings: Holdings) -> None:
+    """Remove what `holdings` has. Raises OSError."""
+    if not path.exists():
+        return
+    held = {
+        (receipt.index, receipt.filename, receipt.sha256)
+        for holding in holdings.values()
+        for project in holding.values()
+        for receipt in project.files
+    }
+    keep(path, lambda pin: (pin.index, pin.filename, pin.sha256) not in held)
+
+
+def keep(path: Path, wanted: Callable[[Pin], bool]) -> None:
+    """Remove all but what is `wanted`. Raises OSError."""
+    pins = read(path)
+    left = [pin for pin in reversed(pins) if wanted(pin)]
+    if not left:
+        path.unlink(missing_ok=True)
+    elif len(left) < len(pins):
+        fresh = path.with_name(f"{path.name}.new")
+        fresh.unlink(missing_ok=True)
+        write_new(fresh, b"".join(map(_line, left)), 0o600)
+        fresh.replace(path)
+
+
+def _line(pin: Pin) -> bytes:
+    return msgspec.json.encode(pin) + b"\n"
