@@ -23,7 +23,10 @@ def violations(root: Path, *, started_after: bool = False) -> list[str]:
     """Every broken promise of the served generation and of each older one; with `started_after`, of tmp as well."""
     found: list[str] = []
     for generation in sorted((root / "gen").glob("[0-9]*")):
-        found += _generation(root, generation)
+        try:
+            found += _generation(root, generation)
+        except (AssertionError, OSError, ValueError, LookupError) as error:
+            found.append(f"generation {generation.name} cannot be read: {error}")
     current = root / "public" / "current"
     if current.is_symlink() and not (current / "manifest.jsonl").is_file():
         found.append(f"current points to {current.readlink()}, which is no generation")

@@ -56,7 +56,7 @@ class FileFetcher:
         staged = await self._admission.recall(link, pin)
         fetched = staged is None
         if staged is None:
-            staged = await self._fetch(link)
+            staged = await self.fetch(link)
             if pin is not None and pin.sha256 != staged.sha256:
                 raise await self.set_aside(staged, pin)
         obtained = Obtained(staged=staged, fetched=fetched)
@@ -67,7 +67,7 @@ class FileFetcher:
     async def inspect(self, link: FileLink, known: Receipt | Pin) -> None:
         """Have the bytes that `link` announces instead of `known` in quarantine. Raises `Failure` for all else."""
         if not await self._admission.is_set_aside(link):
-            await self.set_aside(await self._fetch(link), known)
+            await self.set_aside(await self.fetch(link), known)
 
     async def set_aside(self, staged: Staged, known: Receipt | Pin) -> Failure:
         """Put a file that is not `known` any more into quarantine; what is to be said about it."""
@@ -86,7 +86,8 @@ class FileFetcher:
         await self._describe(obtained)
         return obtained
 
-    async def _fetch(self, link: FileLink) -> Staged:
+    async def fetch(self, link: FileLink) -> Staged:
+        """The file behind `link`, as the index announces it. Raises `Failure`."""
         download = self._admission.download(link)
         whole = await download.complete()
         if whole is None:

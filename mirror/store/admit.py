@@ -94,6 +94,10 @@ class Admission:
         """What came for `link` is right by now: forget what was set aside."""
         await off_loop(self._quarantine.release, link)
 
+    async def discard(self, staged: Staged) -> None:
+        """Remove a verified file that is not to be admitted."""
+        await off_loop(self._clear, staged)
+
     async def sweep(self, index: IndexName) -> None:
         """Remove the broken-off downloads of an index that was had in full: nobody will go on with them."""
         await off_loop(self._sweep, index)

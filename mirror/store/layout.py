@@ -8,7 +8,7 @@
        gen/000042/<tree>/simple/...      pages; gen/000042/<tree>/packages -> public/packages
        gen/000042/manifest.jsonl         the truth
        gen/000042/pins.jsonl             the digests of what was held once
-       state/cache.sqlite, state/unpublished.jsonl, state/reports/<run>.json
+       state/cache.sqlite, state/unpublished.jsonl, state/verify.json, state/reports/<run>.json
        partial/<index>/<key>[.json]      downloads that broke off, with how far their bytes are known to be right
        quarantine/<index>/<file>[.json]  bytes that were not what they should be, with the facts
        tmp/<run>/
@@ -46,6 +46,7 @@ class Layout:
         self.state = root / "state"
         self.cache = self.state / "cache.sqlite"
         self.unpublished = self.state / "unpublished.jsonl"
+        self.verified = self.state / "verify.json"
         self.reports = self.state / "reports"
 
     @property

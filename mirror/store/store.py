@@ -21,6 +21,7 @@ from mirror.store.generations import Generations
 from mirror.store.layout import Layout
 from mirror.store.lock import locked
 from mirror.store.manifest import Header, State
+from mirror.store.verification import Verification
 
 
 class Store:
@@ -110,6 +111,10 @@ class Store:
         """Remove `found`. Raises `StoreError`."""
         with refusals():
             garbage.remove(self._layout, self._run, found)
+
+    def verification(self, *, repair: bool) -> Verification:
+        """One look at all that is here."""
+        return Verification(self._layout, self._run, repair=repair)
 
     async def lost(self, holdings: Holdings) -> list[Receipt]:
         """The files of `holdings` that are missing or short on the disk. Raises `StoreError`."""

@@ -1,0 +1,142 @@
+"""What `mirror verify` does on the disk: it reads everything in the order of digests, and remembers how far it came.
+
+`state/verify.json` is a note and no more: without it the next run begins anew.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from mirror.errors import Failure, Reason
+from mirror.model.files import Receipt
+from mirror.store import contents, wheel
+from mirror.store.admit import Staged
+from mirror.store.audit import Auditor, Damage, readable
+from mirror.store.contents import Content
+from mirror.store.disk import off_loop, write_new
+from mirror.store.generations import Generations
+from mirror.store.layout import Layout
+from mirror.store.manifest import State
+
+_MANY = 256
+_MUCH = 64 << 20  # bytes read in one hop to a thread
+
+
+class _Note(msgspec.Struct, frozen=True, kw_only=True):
+    """All contents up to this digest were read."""
+
+    after: str
+
+
+class Verification:
+    """One look at all of a root. With `repair`, pages and links are put right while they are looked at."""
+
+    def __init__(self, layout: Layout, run: str, *, repair: bool) -> None:
+        self._layout, self._repair = layout, repair
+        self._directory = layout.run(run)
+        self._numbers = itertools.count()
+
+    async def generations(self) -> tuple[list[Content], list[Damage]]:
+        """Look at every generation; what there is to read, and what is wrong so far. Raises `StoreError`."""
+        return await off_loop(self._generations)
+
+    async def check(self, batch: Sequence[Content]) -> list[tuple[Content, list[Damage]]]:
+        """Read `batch`; what of it is damaged."""
+        return await off_loop(self._check, batch)
+
+    async def mend_from_disk(self, content: Content) -> bool:
+        """Put `content` right from a sound name of its own, or from the wheel it is the metadata of."""
+        return await off_loop(self._mend_from_disk, content)
+
+    async def mend(self, content: Content, staged: Staged) -> None:
+        """Put `content` right from a file that was fetched. Raises `StoreError`."""
+        if staged.path is not None:
+            await off_loop(contents.mend, self._layout, content, staged.path, self._spare)
+
+    async def mend_with(self, content: Content, data: bytes) -> None:
+        """Put `content` right with these bytes. Raises `Failure` when they are others, and `StoreError`."""
+        await off_loop(self._mend_with, content, data)
+
+    async def begin(self, found: list[Content], *, anew: bool) -> list[Content]:
+        """What is still to be read of `found`, after where an earlier run stopped."""
+        after = "" if anew else await off_loop(self._read_note)
+        return [content for content in found if content.sha256 > after]
+
+    async def note(self, after: str | None) -> None:
+        """Remember that all up to the digest `after` was read; None: all of it. Raises `StoreError`."""
+        await off_loop(self._write_note, after)
+
+    def _generations(self) -> tuple[list[Content], list[Damage]]:
+        generations = Generations(self._layout)
+        auditor = Auditor(self._layout, self._spare if self._repair else None)
+        damages = list(auditor.current())
+        states: list[State] = []
+        for number in reversed(self._layout.numbers()):
+            found = readable(generations.read, number, self._layout)
+            if isinstance(found, Damage):
+                damages.append(found)
+            else:
+                states.append(found)
+                damages += auditor.generation(found)
+        return contents.contents(self._layout, states), damages
+
+    def _check(self, batch: Sequence[Content]) -> list[tuple[Content, list[Damage]]]:
+        checked = ((content, contents.check(self._layout.root, content)) for content in batch)
+        return [(content, damages) for content, damages in checked if damages]
+
+    def _mend_from_disk(self, content: Content) -> bool:
+        source = contents.sound(self._layout.root, content)
+        if source is not None:
+            contents.mend(self._layout, content, source, self._spare)
+            return True
+        for receipt, kind in content.owners:
+            data = self._inside(receipt) if kind == "metadata" else None
+            if data is not None and contents.digest_of(data) == content.sha256:
+                self._mend_with(content, data)
+                return True
+        return False
+
+    def _inside(self, receipt: Receipt) -> bytes | None:
+        """The metadata inside the wheel, if the wheel can be read."""
+        with suppress(OSError):
+            return wheel.core_metadata(self._layout.package(receipt), receipt.filename)
+        return None
+
+    def _mend_with(self, content: Content, data: bytes) -> None:
+        if contents.digest_of(data) != content.sha256:
+            raise Failure(Reason.DIGEST, "what the index has now are other bytes")
+        source = self._spare()
+        write_new(source, data, 0o444)
+        contents.mend(self._layout, content, source, self._spare)
+
+    def _read_note(self) -> str:
+        try:
+            return msgspec.json.decode(self._layout.verified.read_bytes(), type=_Note).after
+        except (OSError, msgspec.MsgspecError):
+            return ""
+
+    def _write_note(self, after: str | None) -> None:
+        self._layout.verified.unlink(missing_ok=True)
+        if after is not None:
+            write_new(self._layout.verified, msgspec.json.encode(_Note(after=after)), 0o644)
+
+    def _spare(self) -> Path:
+        return self._directory / f"mended-{next(self._numbers)}"
+
+
+def batches(found: Sequence[Content]) -> list[list[Content]]:
+    """`found` in parts that are read in one hop each: of many small files, or of few large ones."""
+    parts: list[list[Content]] = []
+    size = _MUCH
+    for content in found:
+        if size >= _MUCH or len(parts[-1]) >= _MANY:
+            parts.append([])
+            size = 0
+        parts[-1].append(content)
+        size += content.size
+    return parts
