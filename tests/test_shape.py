@@ -12,8 +12,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "mirror"
 BEFORE = """\
-from mirror.model.files import FileLink, Source
-from mirror.model.files import Project
+from mirror.model.files import FileLink, Partial, Project, Source
 from mirror.model.holding import held_project
 from mirror.model.names import Filename, IndexName, ProjectName, filename, index_name, project_name
 from mirror.model.urls import Url, url
@@ -24,16 +23,19 @@ page: Url = url("https://host/")
 source = Source(index=index_name("a"), project=project_name("b"), page_url=page)
 project = Project(index=index_name("a"), name=project_name("b"))
 link = FileLink(source=source, url=page, filename=filename("b-1.0.tar.gz"))
-async def receive(body: FileBody) -> None: ...
+class Sink:
+    async def partial(self) -> Partial | None: ...
+    async def forget(self) -> None: ...
+    async def receive(self, body: FileBody) -> None: ...
 async def fetch(session: Session, sessions: Sessions) -> None:
-    await session.fetch(link, receive)
+    await session.fetch(link, Sink())
     sessions.of(link)
 """
 WRONG = {
     "a link without a source": 'FileLink(url=page, filename=filename("b-1.0.tar.gz"))',
     "a link whose source is a URL": 'FileLink(source=page, url=page, filename=filename("b-1.0.tar.gz"))',
     "a source that is changed": "link.source = source",
-    "a URL where a link belongs": "async def wrong(session: Session) -> None:\n    await session.fetch(page, receive)",
+    "a URL where a link belongs": "async def wrong(session: Session) -> None:\n    await session.fetch(page, Sink())",
     "a URL where a session is looked up": "def wrong(sessions: Sessions) -> None:\n    sessions.of(page)",
     "an index beside a link": 'def wrong(sessions: Sessions) -> None:\n    sessions.of(link, index_name("a"))',
     "a str where an index name belongs": 'name: IndexName = "a"',
@@ -42,7 +44,7 @@ WRONG = {
     "a str where a URL belongs": 'Source(index=index_name("a"), project=project_name("b"), page_url="https://host/")',
     "a project name where an index name belongs": 'index: IndexName = project_name("b")',
     "links where receipts are published": "held_project(project, [link])",
-    "links instead of holdings": "def wrong(g: Generations) -> None:\n    g.publish('run', [], [link], None)",
+    "links instead of holdings": "def wrong(g: Generations) -> None:\n    g.publish('run', [], [link], {}, None)",
 }
 
 

@@ -72,7 +72,7 @@ def remove(layout: Layout, run: str, garbage: Garbage) -> None:
             path.unlink()
             touched.add(_prune(path.parent, top))
         flush(layout.root, {directory for directory in touched if directory.is_dir()})
-    unpublished.keep(layout.unpublished, lambda pin: layout.pinned(pin).exists())
+    unpublished.keep(layout.unpublished, lambda pin: layout.pinned(pin).exists(), layout.run(run) / "unpublished")
 
 
 def _below(directory: Path) -> Iterator[Path]:

@@ -84,7 +84,7 @@ class Generations:
         number = max(self._layout.numbers(), default=0) + 1
         building.rename(self._layout.generation(number))
         flush(self._layout.root, [self._layout.generations])
-        self._switch(number)
+        self._switch(number, self._layout.run(run) / "current")
         return number
 
     def _served_manifest(self) -> bytes | None:
@@ -141,9 +141,7 @@ class Generations:
         old = paths.project_page(self._layout.generation(before.number), TreeName(index), name)
         return old if old.is_dir() else None
 
-    def _switch(self, number: int) -> None:
-        fresh = self._layout.current.with_name("current.new")
-        fresh.unlink(missing_ok=True)
+    def _switch(self, number: int, fresh: Path) -> None:
         fresh.symlink_to(f"{self._layout.switch_target}/{self._layout.generation(number).name}")
         fresh.replace(self._layout.current)
         flush(self._layout.root, [self._layout.public])

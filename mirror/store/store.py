@@ -132,12 +132,15 @@ class Store:
 
     async def note_published(self, holdings: Holdings) -> None:
         """Forget of those what `holdings` has, which is published. Raises `StoreError`."""
-        await off_loop(unpublished.forget, self._layout.unpublished, holdings)
+        spare = self._layout.run(self._run) / "unpublished"
+        await off_loop(unpublished.forget, self._layout.unpublished, holdings, spare)
 
     def write_report(self, content: bytes) -> None:
         """Keep the report of this run. Raises `StoreError`."""
         with refusals():
-            write_new(self._layout.report(self._run), content, 0o644)
+            fresh = self._layout.run(self._run) / "report"
+            write_new(fresh, content, 0o644)
+            fresh.rename(self._layout.report(self._run))
 
     def last_report(self) -> bytes | None:
         """The newest kept report, or None. Raises `StoreError`."""

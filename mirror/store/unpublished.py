@@ -38,8 +38,8 @@ def read(path: Path) -> list[Pin]:
     return found[::-1]
 
 
-def forget(path: Path, holdings: Holdings) -> None:
-    """Remove what `holdings` has. Raises OSError."""
+def forget(path: Path, holdings: Holdings, spare: Path) -> None:
+    """Remove what `holdings` has; `spare` is a free name on the same file system. Raises OSError."""
     if not path.exists():
         return
     held = {
@@ -48,20 +48,18 @@ def forget(path: Path, holdings: Holdings) -> None:
         for project in holding.values()
         for receipt in project.files
     }
-    keep(path, lambda pin: (pin.index, pin.filename, pin.sha256) not in held)
+    keep(path, lambda pin: (pin.index, pin.filename, pin.sha256) not in held, spare)
 
 
-def keep(path: Path, wanted: Callable[[Pin], bool]) -> None:
+def keep(path: Path, wanted: Callable[[Pin], bool], spare: Path) -> None:
     """Remove all but what is `wanted`. Raises OSError."""
     pins = read(path)
     left = [pin for pin in reversed(pins) if wanted(pin)]
     if not left:
         path.unlink(missing_ok=True)
     elif len(left) < len(pins):
-        fresh = path.with_name(f"{path.name}.new")
-        fresh.unlink(missing_ok=True)
-        write_new(fresh, b"".join(map(_line, left)), 0o600)
-        fresh.replace(path)
+        write_new(spare, b"".join(map(_line, left)), 0o600)
+        spare.replace(path)
 
 
 def _line(pin: Pin) -> bytes:

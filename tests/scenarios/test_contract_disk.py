@@ -131,7 +131,7 @@ def test_a_report_that_cannot_be_written_does_not_deny_what_was_published(
 def test_a_failed_run_says_what_is_still_served(site: Site, index: Index) -> None:
     """A run that stops at the disk leaves the last generation, and neither report nor summary denies it."""
     assert site.sync().code == 0
-    (site.root / "public" / "current.new").mkdir()
+    (site.root / "state" / "unpublished.jsonl").mkdir()  # where a file has to be
     index.add(build_wheel("one", "1.1"))
     outcome = site.sync()
     assert outcome.code == 1

@@ -78,7 +78,7 @@ def test_a_run_that_the_disk_ends_claims_nothing(site: Site, world: World) -> No
     index.add(build_wheel("one", "1.0"))
     site.configure(index)
     assert site.sync().code == 0
-    (site.root / "public" / "current.new").mkdir()
+    (site.root / "state" / "unpublished.jsonl").mkdir()  # where a file has to be
     index.add(build_wheel("one", "1.1"))
     entry = site.sync().index("first")
     assert (entry["state"], entry["reason"], entry["files"]) == ("failed", "interrupted", 1)
