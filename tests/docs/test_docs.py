@@ -104,19 +104,18 @@ def test_the_units_are_valid(tmp_path: Path) -> None:
         text = re.sub(r"^ExecStart=\S+", f"ExecStart={shutil.which('true')}", unit.read_text(), flags=re.MULTILINE)
         (tmp_path / unit.name).write_text(text)
     units = sorted(tmp_path.iterdir())
-    assert [unit.suffix for unit in units] == [".service", ".timer"]
+    assert [unit.suffix for unit in units] == [".service", ".timer"] * 2
     done = subprocess.run(["systemd-analyze", "verify", "--man=no", *units], capture_output=True, text=True)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
 def test_the_programs_in_the_units_and_in_cron_take_their_arguments(capsys: pytest.CaptureFixture[str]) -> None:
     """The command lines there parse: only their configuration is missing here."""
-    service = (ROOT / "configs" / "systemd" / "index-mirror.service").read_text()
-    found = re.search(r"^ExecStart=\S+ (.*)$", service, re.MULTILINE)
-    assert found is not None
+    services = "".join(path.read_text() for path in (ROOT / "configs" / "systemd").glob("*.service"))
+    found = re.findall(r"^ExecStart=\S+ (.*)$", services, re.MULTILINE)
     cron = (ROOT / "configs" / "cron.d" / "index-mirror").read_text()
-    lines = [found[1], *re.findall(r"\$MIRROR ([^|;]+)", cron.replace("$CONFIG", "/etc/index-mirror/mirror.toml"))]
-    assert len(lines) == 3
+    lines = [*found, *re.findall(r"\$MIRROR ([^|;>]+)", cron.replace("$CONFIG", "/etc/index-mirror/mirror.toml"))]
+    assert len(lines) == 7
     for line in lines:
         assert run([part.replace("/etc/index-mirror", "/nonexistent") for part in line.split()]) == 2
         assert "cannot be read" in capsys.readouterr().err
