@@ -266,6 +266,7 @@ def test_what_was_held_once_is_pinned() -> None:
     pins = pins_after(by_index([receipt("0.9").pin, receipt("2.0").pin]), before, after)
     assert [pin.filename for pin in every(pins)] == [link("0.9").filename, link("1.0").filename]
     assert pins_after({}, after, after) == {}
+    assert receipt("1.0").pin.location == receipt("1.0").location
 
 
 def test_other_bytes_under_a_name_that_was_held_once_are_not_fetched() -> None:
