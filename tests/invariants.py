@@ -161,7 +161,8 @@ def _blobs(root: Path) -> Iterator[str]:
 
 
 def _trees(generation: Path) -> list[str]:
-    return [tree["name"] for tree in json.loads((generation / "manifest.jsonl").open().readline())["trees"]]
+    header = (generation / "manifest.jsonl").read_text().split("\n", 1)[0]
+    return [tree["name"] for tree in json.loads(header)["trees"]]
 
 
 def _json(directory: Path) -> Any:

@@ -158,8 +158,9 @@ class Site:
         for folder, folders, files in os.walk(self.root):
             for name in (*folders, *files):
                 self._search(f"the name {name}", os.fsencode(name))
-            for name in files:
-                self._search(str(Path(folder, name)), Path(folder, name).read_bytes())
+            for path in (Path(folder, name) for name in files):
+                if path.exists():  # a symlink may lead nowhere
+                    self._search(str(path), path.read_bytes())
 
     def _search(self, where: str, content: bytes) -> None:
         for form in self._forms():

@@ -91,7 +91,8 @@ def status_command(options: argparse.Namespace) -> int:
         print(f"generation {found.generation}, served from {found.served}")
     for name, index in found.indexes.items():
         text = f"index {name}: {index.projects} projects, {index.files} files, {size_text(index.size)}"
-        print(text + (f", {index.weak} of them weak" if index.weak else ""))
+        text += f", {index.weak} of them weak" if index.weak else ""
+        print(text + (f", {index.quarantined} in quarantine" if index.quarantined else ""))
     for tree, members in found.trees.items():
         if len(members) > 1:
             print(f"tree {tree}: {', '.join(members)}")

@@ -59,6 +59,7 @@ class FileFetcher:
             staged = await self.fetch(link)
             if pin is not None and pin.sha256 != staged.sha256:
                 raise await self.set_aside(staged, pin)
+            await self._admission.release(link)
         obtained = Obtained(staged=staged, fetched=fetched)
         if link.core_metadata and staged.metadata is None:
             await self._describe(obtained)

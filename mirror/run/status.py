@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ class IndexStatus(msgspec.Struct, frozen=True, kw_only=True):
     files: int
     size: int
     weak: int
+    quarantined: int
+    """Files whose bytes were not what they should be, and wait for a person in `quarantine`."""
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
@@ -37,6 +40,7 @@ def status(root: Path) -> Status:
     """The state of `root`. Raises `StoreError` when it cannot be read."""
     store = Store(root, "status")
     state, last = store.current(), store.last_report()
+    set_aside = Counter(facts.index for facts in store.set_aside())
     indexes: dict[IndexName, IndexStatus] = {}
     for name, holding in sorted(state.holdings.items()) if state else ():
         files = [receipt for held in holding.values() for receipt in held.files]
@@ -45,6 +49,7 @@ def status(root: Path) -> Status:
             files=len(files),
             size=sum(receipt.size for receipt in files),
             weak=sum(receipt.weak for receipt in files),
+            quarantined=set_aside[name],
         )
     return Status(
         root=root,

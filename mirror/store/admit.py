@@ -59,6 +59,7 @@ class Admission:
         """Make the run's temporary directory, and see what earlier runs began. Raises `StoreError` and OSError."""
         self._directory.mkdir(parents=True)
         self._begun = set(self._layout.partial.glob("*/*.json"))
+        self._quarantine.open()
         self._space.check()
 
     def download(self, link: FileLink) -> Download:
@@ -92,7 +93,8 @@ class Admission:
 
     async def release(self, link: FileLink) -> None:
         """What came for `link` is right by now: forget what was set aside."""
-        await off_loop(self._quarantine.release, link)
+        if self._quarantine.holds(link):
+            await off_loop(self._quarantine.release, link)
 
     async def discard(self, staged: Staged) -> None:
         """Remove a verified file that is not to be admitted."""

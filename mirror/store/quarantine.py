@@ -39,6 +39,15 @@ class Quarantine:
 
     def __init__(self, layout: Layout, run: str) -> None:
         self._layout, self._run = layout, run
+        self._places: set[Path] = set()
+
+    def open(self) -> None:
+        """See what earlier runs set aside. Raises OSError."""
+        self._places = {path.with_suffix("") for path in self._layout.quarantine.glob("*/*.json")}
+
+    def holds(self, link: FileLink) -> bool:
+        """Whether there is an entry for the name that `link` has."""
+        return self._layout.set_aside(link) in self._places
 
     def put(self, link: FileLink, path: Path, sha256: str, size: int, failure: Failure) -> None:
         """Move the bytes at `path`, which came for `link`, here. Raises OSError."""
@@ -62,6 +71,7 @@ class Quarantine:
             path.rename(place)
         else:
             path.unlink()
+        self._places.add(place)
         write_new(beside(place), msgspec.json.format(msgspec.json.encode(facts)) + b"\n", 0o400)
 
     def has(self, link: FileLink) -> bool:
@@ -75,6 +85,7 @@ class Quarantine:
         place = self._layout.set_aside(link)
         beside(place).unlink(missing_ok=True)
         place.unlink(missing_ok=True)
+        self._places.discard(place)
 
     def entries(self) -> list[Facts]:
         """All that is here, by index and file name. Raises OSError."""

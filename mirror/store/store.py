@@ -21,6 +21,7 @@ from mirror.store.generations import Generations
 from mirror.store.layout import Layout
 from mirror.store.lock import locked
 from mirror.store.manifest import Header, State
+from mirror.store.quarantine import Facts, Quarantine
 from mirror.store.verification import Verification
 
 
@@ -81,6 +82,11 @@ class Store:
         if number not in self._layout.numbers():
             raise StoreError(f"there is no generation {number}; mirror generations lists them")
         return self._generations.read(number)
+
+    def set_aside(self) -> list[Facts]:
+        """What is in quarantine. Raises `StoreError`."""
+        with refusals():
+            return Quarantine(self._layout, self._run).entries()
 
     def header(self, number: int) -> Header:
         """The header of generation `number` alone. Raises `StoreError`."""
