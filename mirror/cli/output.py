@@ -87,6 +87,8 @@ def _important(event: events.Event) -> str | None:
             return f"warning: index {index}: {what}"
         case events.IndexStopped(index=index, reason=reason, what=what):
             return f"{reason}: index {index}: {what}; nothing of it changes in this run"
+        case events.Stopping(seconds=seconds):
+            return f"stopping: transfers under way have {seconds:.0f} s; a second signal ends them at once"
         case events.TreeBlocked(merged=merged, published=published):
             unknown = ", ".join(merged.unknown)
             now = "shows nothing new" if published else "is not published"

@@ -138,6 +138,12 @@ class Serving(_Event, frozen=True, kw_only=True):
     """How many files it has of each index."""
 
 
+class Stopping(_Event, frozen=True, kw_only=True):
+    """The run is to end: nothing new is begun, and transfers under way have a little time."""
+
+    seconds: float
+
+
 Event = (
     IndexListed
     | PageAnswered
@@ -153,5 +159,6 @@ Event = (
     | TreeBlocked
     | IndexDropped
     | Serving
+    | Stopping
 )
 Emit = Callable[[Event], None]

@@ -130,6 +130,7 @@ async def sync(
 
     async def drain() -> None:
         await stop.event.wait()
+        emit(events.Stopping(seconds=DRAIN))
         await anyio.sleep(DRAIN)
         for run in runs:
             run.cut_short()
