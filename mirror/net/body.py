@@ -4,16 +4,44 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from typing import Protocol, TypeVar
 
 import httpx
+import msgspec
 
 from mirror.errors import Failure, Reason
+from mirror.model.files import Partial
 from mirror.model.index import Limits
 from mirror.model.urls import Origin
 from mirror.net.transport import failures_of
 from mirror.plan.stall import StallMeter
 
+T_co = TypeVar("T_co", covariant=True)
+
 _PIECE = 1 << 18  # bytes that one step of decompression may make
+
+
+class FileBody(msgspec.Struct, kw_only=True):
+    """A file on its way, or the rest of one: `start` and `size` of the whole, as announced, are bytes."""
+
+    start: int
+    size: int | None
+    validator: str | None
+    """The file's strong ETag."""
+    chunks: AsyncIterator[bytes]
+
+
+class Sink(Protocol[T_co]):
+    """Where a file goes: it knows how much is there already, and takes what comes."""
+
+    async def partial(self) -> Partial | None:
+        """What is there from an earlier try; asked before each one."""
+
+    async def forget(self) -> None:
+        """Give up what is there: the next try begins anew."""
+
+    async def receive(self, body: FileBody) -> T_co:
+        """Take `body`."""
 
 
 def content_length(response: httpx.Response) -> int | None:

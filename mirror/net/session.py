@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import anyio
 import httpx
@@ -24,13 +24,12 @@ from mirror.model.names import IndexName, ProjectName
 from mirror.model.urls import Url
 from mirror.net.answers import OtherPart, body_span, expect_ok, strong_validator, validators_of
 from mirror.net.authenticator import Authenticator, Resolve
-from mirror.net.body import decoded, raw_chunks
+from mirror.net.body import FileBody, Sink, decoded, raw_chunks
 from mirror.net.policy import REDIRECTS, Hop, first_hop, next_hop
 from mirror.net.transport import failures_of, open_transport, request_url, timeouts
 from mirror.plan.retry import Budget
 
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
 
 PAGE_ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01"
 USER_AGENT = f"index-mirror/{__version__}"
@@ -47,29 +46,6 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
     content_type: str | None
     validators: Validators
-
-
-class FileBody(msgspec.Struct, kw_only=True):
-    """A file on its way, or the rest of one: `start` and `size` of the whole, as announced, are bytes."""
-
-    start: int
-    size: int | None
-    validator: str | None
-    """The file's strong ETag."""
-    chunks: AsyncIterator[bytes]
-
-
-class Sink(Protocol[T_co]):
-    """Where a file goes: it knows how much is there already, and takes what comes."""
-
-    async def partial(self) -> Partial | None:
-        """What is there from an earlier try; asked before each one."""
-
-    async def forget(self) -> None:
-        """Give up what is there: the next try begins anew."""
-
-    async def receive(self, body: FileBody) -> T_co:
-        """Take `body`."""
 
 
 class Session:

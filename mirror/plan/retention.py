@@ -9,7 +9,7 @@ import msgspec
 
 
 class Aged(msgspec.Struct, frozen=True, kw_only=True):
-    """A generation and when it was made, in seconds since the epoch."""
+    """A generation and when it was switched to, in seconds since the epoch."""
 
     number: int
     made: float

@@ -29,6 +29,8 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """Held files that are no longer offered or wanted."""
     whole: bool = True
     """Whether every file that is wanted of the page was had."""
+    coming: int = 0
+    """How many files a dry run would have fetched."""
     gone: bool = False
     """Whether the index says that the page was removed for good."""
 
@@ -107,11 +109,12 @@ def settle(
         else:
             if name in before:
                 certain[name] = _yanked(before[name], answer)
-            had, left = count_files({name: before[name]}) if name in before else 0, len(answer.files)
+            had, left = count_files({name: before[name]}) if name in before else 0, len(answer.files) + answer.coming
             if shrunk(had, left, max_shrink):
                 shrinks.append(Shrink(project=name, before=had, after=left))
             withdrawn.extend(answer.withdraw)
-    had, left = count_files(before) - len(surely), count_files(exact)
+    coming = sum(answer.coming for answer in answers.values() if isinstance(answer, Seen))
+    had, left = count_files(before) - len(surely), count_files(exact) + coming
     if complete and shrunk(had, left, max_shrink):
         shrinks.append(Shrink(project=None, before=had, after=left))
     if shrinks and not accept_shrink:

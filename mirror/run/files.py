@@ -9,7 +9,8 @@ import msgspec
 from mirror.errors import Failure, Reason
 from mirror.model.files import FileLink, Pin, Receipt, Refusal
 from mirror.model.names import IndexName
-from mirror.net.session import FileBody, Sessions
+from mirror.net.body import FileBody
+from mirror.net.session import Sessions
 from mirror.run import events
 from mirror.store.admit import Admission, Staged, metadata_matches
 from mirror.store.download import Download, Whole

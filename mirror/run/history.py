@@ -77,7 +77,7 @@ def rollback(root: Path, number: int, *, dry_run: bool) -> Rollback:
         known = by_index([*(every(now.pins) if now is not None else ()), *every(wanted.pins)])
         pins = pins_after(known, served, wanted.holdings)
         trees = [merge(tree, wanted.holdings) for tree in wanted.header.trees]
-        made = store.publish_now(trees, wanted.holdings, pins, wanted)
+        made = store.publish_now(trees, wanted.holdings, pins, now)
         return Rollback(changes=changes, generation=made)
 
 

@@ -248,6 +248,7 @@ class IndexRun:
                 files=tuple(work.files.values()),
                 withdraw=work.withdraw,
                 whole=work.missing == 0 or self._dry,
+                coming=work.missing if self._dry else 0,
                 gone=work.gone,
             )
         index = self._index
@@ -258,8 +259,8 @@ class IndexRun:
             max_shrink=index.limits.max_shrink,
             accept_shrink=self._accept_shrink,
         )
-        if self._stop.requested:
-            files = sum(work.missing for work in self._work.values())
+        files = sum(work.missing for work in self._work.values())
+        if self._stop.requested and (unread or files):
             what = f"the time was up: {len(unread)} pages and {files} files are left for the next run"
             self._trouble(None, None, Failure(Reason.TIME, what))
         if settlement.shrunk:

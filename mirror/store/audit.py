@@ -24,8 +24,8 @@ from mirror.store import layout as paths
 from mirror.store.disk import flush, make_directories, write_new
 from mirror.store.layout import Layout
 from mirror.store.manifest import RENDERER, State
-
-PAGES = ("index.html", "index.v1_html", "index.v1_json")
+from mirror.store.pages import PAGES
+from mirror.store.pages import content as content_of
 
 
 class Damage(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,7 +96,7 @@ class Auditor:
                     continue
                 content = page.read_bytes()
             rendered = rendered or render()
-            wanted = rendered.json if name.endswith("json") else rendered.html
+            wanted = content_of(rendered, name)
             if content == wanted:
                 if held is not None:
                     self._seen[found.st_dev, found.st_ino] = held

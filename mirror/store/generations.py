@@ -1,13 +1,12 @@
 """Generations: built aside, checked for closure, made durable, then switched to by one rename (I1, I3, I4).
 
-A reader sees the old generation or the new one. Pages of projects that did not change are hard links
-to the pages of the generation before.
+A reader sees the old generation or the new one. Pages that did not change are hard links to those that
+are served now.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -20,9 +19,10 @@ from mirror.plan.retention import Aged
 from mirror.simple.render import Pages, render_list, render_project
 from mirror.store import layout as paths
 from mirror.store import manifest
-from mirror.store.disk import flush, make_directories, write_new
+from mirror.store.disk import flush, write_new
 from mirror.store.layout import Layout
 from mirror.store.manifest import Header, State
+from mirror.store.pages import PAGES, PageWriter
 
 
 class Generations:
@@ -65,7 +65,7 @@ class Generations:
     ) -> int | None:
         """Publish `trees` as a new generation and return its number; None when it would be the one that is served.
 
-        Pages that `before` has already are taken from it. Raises `StoreError` and OSError.
+        Pages that `before`, the served one, has already are taken from it. Raises `StoreError` and OSError.
         """
         lines = b"".join(manifest.encode([merged.tree for merged in trees], holdings))
         if lines == self._served_manifest():
@@ -74,10 +74,10 @@ class Generations:
             what = "or its metadata is missing or has the wrong size; nothing was published"
             raise StoreError(f"{self._layout.package(receipt)} {what}")
         building = self._layout.run(run) / "generation"
-        made: set[Path] = set()
-        make_directories(building, made)
+        building.mkdir()
+        writer = PageWriter(building, self._layout.current)
         for merged in trees:
-            self._write_tree(building, merged, holdings, before, made)
+            self._write_tree(building, merged, holdings, before, writer)
         write_new(paths.pins(building), manifest.encode_pins(pins), 0o644)
         write_new(paths.manifest(building), lines, 0o644)
         flush(self._layout.root, _everything_below(building))
@@ -110,54 +110,36 @@ class Generations:
             return False
 
     def _write_tree(
-        self, building: Path, merged: MergedTree, holdings: Holdings, before: State | None, made: set[Path]
+        self, building: Path, merged: MergedTree, holdings: Holdings, before: State | None, writer: PageWriter
     ) -> None:
         tree = merged.tree.name
         names: list[ProjectName] = []
         for held in merged.projects(holdings):
             names.append(held.project.name)
             directory = paths.project_page(building, tree, held.project.name)
-            make_directories(directory, made)
-            same = self._same_page(building, held, before)
-            if same is None:
-                _write_pages(directory, render_project(held.project, held.files))
-            else:
-                _link_pages(same, directory)
-        make_directories(paths.project_list(building, tree), made)
-        _write_pages(paths.project_list(building, tree), render_list(names))
+            writer.write(directory, self._pages(building, held, before))
+        writer.write(paths.project_list(building, tree), render_list(names))
         link, target = paths.packages_link(building, tree)
         link.symlink_to(target)
 
-    def _same_page(self, building: Path, held: HeldProject, before: State | None) -> Path | None:
-        """Where the pages of `held` exist already: in its index's own tree, of this generation or the one before."""
+    def _pages(self, building: Path, held: HeldProject, before: State | None) -> Pages | Path:
+        """The pages of `held`, or the directory that has them: its index's own tree, of this generation or the last."""
         index, name = held.project.index, held.project.name
         own = paths.project_page(building, TreeName(index), name)
         if (own / "index.html").exists():
             return own
-        if before is None or before.header.renderer != manifest.RENDERER:
-            return None
-        if before.holdings.get(index, {}).get(name) != held:
-            return None
-        old = paths.project_page(self._layout.generation(before.number), TreeName(index), name)
-        return old if old.is_dir() else None
+        if before is not None and before.header.renderer == manifest.RENDERER:
+            old = paths.project_page(self._layout.generation(before.number), TreeName(index), name)
+            same = before.holdings.get(index, {}).get(name) == held
+            if same and all((old / page).is_file() for page in PAGES):
+                return old
+        return render_project(held.project, held.files)
 
     def _switch(self, number: int, fresh: Path) -> None:
         fresh.symlink_to(f"{self._layout.switch_target}/{self._layout.generation(number).name}")
         fresh.replace(self._layout.current)
+        os.utime(paths.manifest(self._layout.generation(number)))  # when it began to be served: see plan/retention.py
         flush(self._layout.root, [self._layout.public])
-
-
-def _write_pages(directory: Path, pages: Pages) -> None:
-    for name, content in (("index.html", pages.html), ("index.v1_html", pages.html), ("index.v1_json", pages.json)):
-        write_new(directory / name, content, 0o644)
-
-
-def _link_pages(source: Path, directory: Path) -> None:
-    for page in source.iterdir():
-        try:
-            os.link(page, directory / page.name)
-        except OSError:  # too many links, or a file system without them
-            shutil.copyfile(page, directory / page.name)
 
 
 def _everything_below(directory: Path) -> Iterator[Path]:

@@ -102,10 +102,12 @@ class Store:
         with refusals():
             return self._generations.aged()
 
-    def publish_now(self, trees: Sequence[MergedTree], holdings: Holdings, pins: Pins, like: State) -> int | None:
-        """`publish` outside of an event loop; pages are taken from `like`. Raises `StoreError`."""
+    def publish_now(
+        self, trees: Sequence[MergedTree], holdings: Holdings, pins: Pins, before: State | None
+    ) -> int | None:
+        """`publish` outside of an event loop. Raises `StoreError`."""
         with refusals():
-            return self._generations.publish(self._run, trees, holdings, pins, like)
+            return self._generations.publish(self._run, trees, holdings, pins, before)
 
     def garbage(self, going: Sequence[int], staying: Sequence[int], before: float) -> Garbage:
         """What no generation in `staying` needs and nobody touched since `before`. Raises `StoreError`."""

@@ -184,3 +184,21 @@ def test_a_list_that_vanishes_keeps_what_is_held(site: Site, world: World) -> No
     assert outcome.code in {0, 3}
     assert len(site.files("first")) == 4
     assert outcome.index("first")["warnings"]
+
+
+def test_a_dry_run_counts_what_it_would_fetch(site: Site, world: World) -> None:
+    """A page whose files are replaced has not shrunk, also when nothing is fetched; one that shrank is told."""
+    index = world.add_index("first")
+    for version in range(20):
+        index.add(build_wheel("one", f"1.{version}"))
+    site.configure(index)
+    assert site.sync().code == 0
+    for version in range(20):
+        index.remove(f"one-1.{version}-py3-none-any.whl")
+        index.add(build_wheel("one", f"2.{version}"))
+    assert site.sync("--dry-run").code == 0
+    for version in range(15):
+        index.remove(f"one-2.{version}-py3-none-any.whl")
+    outcome = site.sync("--dry-run")
+    assert outcome.code == 3
+    assert outcome.index("first")["reason"] == "shrunk"

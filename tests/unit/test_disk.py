@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mirror.errors import StoreError
-from mirror.store.disk import flush, make_directories, off_loop, write_new
+from mirror.store.disk import add_name, flush, make_directories, off_loop, replace_name, write_new
 
 _SCRIPT = """
 import json, os, platform, sys
@@ -94,3 +96,34 @@ async def test_what_the_disk_refuses_is_said_in_a_sentence(tmp_path: Path) -> No
         await off_loop(make_directories, tmp_path / "file" / "below", set())
     with pytest.raises(StoreError, match=r"the disk refuses at .*file"):
         await off_loop(write_new, tmp_path / "file", b"other", 0o644)
+
+
+@pytest.mark.parametrize("number", [errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP])
+def test_without_links_to_spare_there_are_copies(
+    tmp_path: Path, tree: list[Path], monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """The same bytes and mode under a second name, which was not there before all of them were; a taken name stays."""
+
+    def link(_source: Path, _target: Path) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "link", link)
+    source, target, spare = tree[2], tmp_path / "target", tmp_path / "spare"
+    add_name(source, target, spare)
+    assert target.read_bytes() == b"content"
+    assert target.stat().st_mode & 0o777 == 0o444
+    assert target.stat().st_ino != source.stat().st_ino
+    assert not spare.exists()
+    with pytest.raises(FileExistsError):
+        add_name(source, target, spare)
+    other = tmp_path / "other"
+    write_new(other, b"new", 0o444)
+    replace_name(other, target, spare)
+    assert target.read_bytes() == b"new"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "other", "target"]
+
+
+def test_what_links_cannot_do_is_an_error(tmp_path: Path, tree: list[Path]) -> None:
+    """Only the lack of links is made up for: another mount or a missing directory is not."""
+    with pytest.raises(FileNotFoundError):
+        add_name(tree[2], tmp_path / "nowhere" / "x", tmp_path / "spare")
