@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.crash.counting import pytest_terminal_summary as pytest_terminal_summary
 from tests.site import Site
 from tests.world import World
 

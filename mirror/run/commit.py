@@ -25,14 +25,28 @@ class Committer:
         self._jobs = jobs
 
     async def put(self, staged: Staged, done: Callable[[Receipt], None]) -> None:
-        """Have `staged` committed; `done` is called with its receipt afterwards."""
-        await self._jobs.send((staged, done))
+        """Have `staged` committed; `done` is called with its receipt afterwards.
+
+        It is verified, so a cancellation in the meantime does not lose it.
+        """
+        try:
+            with anyio.CancelScope(shield=True):
+                await self._jobs.send((staged, done))
+        except anyio.BrokenResourceError:
+            await self._end()
 
     async def settled(self) -> None:
         """Return when everything put before is durable."""
         event = anyio.Event()
-        await self._jobs.send(event)
+        try:
+            await self._jobs.send(event)
+        except anyio.BrokenResourceError:
+            await self._end()
         await event.wait()
+
+    async def _end(self) -> None:
+        """The disk refused a batch, and that error is on its way to end the run: have it arrive first."""
+        await anyio.sleep_forever()
 
 
 @asynccontextmanager

@@ -236,8 +236,7 @@ class IndexRun:
             if isinstance(job, _Fetch):
                 self._emit(events.FileHeld(receipt=receipt, fetched=obtained.fetched))
 
-        with anyio.CancelScope(shield=True):  # it is verified: an index that is held now does not lose it
-            await self._committer.put(obtained.staged, done)
+        await self._committer.put(obtained.staged, done)
 
     def _settle(self, names: tuple[ProjectName, ...]) -> Settlement:
         unread = [name for name in names if name not in self._answers and name not in self._work]

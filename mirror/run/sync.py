@@ -174,14 +174,18 @@ def _sound(holdings: Holdings, lost: Sequence[Receipt], emit: events.Emit) -> Ho
 
 @contextmanager
 def first_error() -> Iterator[None]:
-    """Unwrap the one `MirrorError` that ended a task group, however deep; other exceptions stay grouped."""
+    """Unwrap the `MirrorError` that ended a task group, however deep; other exceptions stay grouped.
+
+    What the disk refused comes before whatever else went wrong because of it.
+    """
     try:
         yield
     except BaseExceptionGroup as group:
+        disk = group.subgroup(StoreError)
         ours, others = group.split(MirrorError)
-        if ours is None or others is not None:
+        if disk is None and (ours is None or others is not None):
             raise
-        error: BaseException = ours
+        error: BaseException = disk or ours or group
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
         raise error from error.__cause__

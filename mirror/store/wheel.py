@@ -9,6 +9,7 @@ from __future__ import annotations
 import bz2
 import errno
 import gzip
+import io
 import lzma
 import struct
 import zipfile
@@ -46,7 +47,7 @@ def core_metadata(path: Path, filename: str) -> bytes | None:
         return None
     directory = "-".join(filename.split("-")[:2]).lower()
     try:
-        with path.open("rb") as file, _judged(), zipfile.ZipFile(file) as wheel:
+        with _judged(path) as file, zipfile.ZipFile(file) as wheel:
             for member in wheel.infolist():
                 head, _, tail = member.filename.partition("/")
                 if tail == "METADATA" and _same(head.removesuffix(".dist-info"), directory):
@@ -66,7 +67,7 @@ def begins_like_one(path: Path) -> bool:
 def whole(path: Path, filename: str) -> bool:
     """Whether the file at `path` is an archive of its kind, to its end; for files that no digest vouches for."""
     try:
-        with path.open("rb") as file, _judged():
+        with _judged(path) as file:
             if filename.endswith((".whl", ".zip", ".egg")):
                 with zipfile.ZipFile(file) as archive:
                     return min((member.header_offset for member in archive.infolist()), default=1) == 0
@@ -79,17 +80,33 @@ def whole(path: Path, filename: str) -> bool:
         return False
 
 
-@contextmanager
-def _judged() -> Iterator[None]:
-    """Turn what a broken archive makes its reader raise into `_NoArchiveError`."""
-    try:
-        yield
-    except _BROKEN as error:
-        raise _NoArchiveError from error
-    except OSError as error:
-        if error.errno not in (None, errno.EINVAL):  # a broken stream has no number, a wild offset this one
+class _Disk(io.FileIO):
+    """A file that remembers what the disk refused: the readers of archives take it for a broken archive."""
+
+    refused: OSError | None = None
+
+    def readinto(self, buffer: Any) -> int | None:
+        """Read into `buffer`."""
+        try:
+            return super().readinto(buffer)
+        except OSError as error:
+            self.refused = error
             raise
-        raise _NoArchiveError from error
+
+
+@contextmanager
+def _judged(path: Path) -> Iterator[IO[bytes]]:
+    """The file at `path`; what a broken archive makes its reader raise becomes `_NoArchiveError`. Raises OSError."""
+    disk = _Disk(path)
+    with io.BufferedReader(disk) as file:
+        try:
+            yield file
+        except (*_BROKEN, OSError) as error:
+            if disk.refused is not None:
+                raise disk.refused from error
+            if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+                raise  # a broken stream has no number, a wild offset this one
+            raise _NoArchiveError from error
 
 
 def _content(wheel: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes | None:
