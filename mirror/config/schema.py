@@ -142,7 +142,7 @@ class Shared(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, kw_only
     ] = _LIMITS.max_files_per_page
     max_shrink: Annotated[
         Annotated[float, Meta(ge=0, le=1)],
-        Meta(description="the share of an index that one run may withdraw before it is held", examples=[0.5]),
+        Meta(description="the share of a list, page or index that may vanish in one run before it is held", examples=[0.5]),
     ] = _LIMITS.max_shrink
 
 

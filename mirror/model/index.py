@@ -34,7 +34,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_file_size: int = 16 * 1024 * 1024 * 1024
     max_files_per_page: int = 200_000
     max_shrink: float = 0.5
-    """The share of an index's projects or files that one run may withdraw before it is held."""
+    """The share of a list, a page or the whole index that may vanish in one run before the index is held."""
 
 
 class Index(msgspec.Struct, frozen=True, kw_only=True):

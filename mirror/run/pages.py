@@ -20,7 +20,7 @@ from mirror.simple.parse import parse_project_list, parse_project_page
 from mirror.store.cache import Cache, Saved, page_key
 
 MAX_PROJECTS = 2_000_000
-NO_LIST = frozenset({Reason.NOT_FOUND, Reason.FORBIDDEN, Reason.STATUS})
+NO_LIST = frozenset({Reason.NOT_FOUND, Reason.GONE, Reason.FORBIDDEN, Reason.STATUS})
 """How servers without a project list answer to the question for it."""
 
 

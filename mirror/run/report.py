@@ -29,6 +29,7 @@ _WAITS_FOR_A_PERSON = {
     Reason.VERSION,
     Reason.FORBIDDEN,
     Reason.NOT_FOUND,
+    Reason.GONE,
     Reason.DEFECT,
 }
 Count = Annotated[int, Meta(ge=0)]
