@@ -12,6 +12,8 @@ from tests.crash.counting import pytest_terminal_summary as pytest_terminal_summ
 from tests.site import Site
 from tests.world import World
 
+pytest_plugins = ["tests.faults.summary"]
+
 settings.register_profile("shared machine", deadline=None)  # correctness here, speed in bench/
 settings.load_profile("shared machine")
 

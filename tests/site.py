@@ -109,7 +109,7 @@ class Site:
         outcome = self.run("sync", "-c", str(self.config), "--report", str(report), *arguments)
         if report.exists():
             outcome.report = json.loads(report.read_text())
-            self._search("the report", report.read_bytes())
+            self._search("the report", report.read_bytes(), self._forms())
         return outcome
 
     def run(self, *arguments: str) -> Outcome:
@@ -153,17 +153,21 @@ class Site:
 
     def search(self, *texts: str) -> None:
         """Fail if a secret of the world, or a canary, is in one of `texts` or anywhere below the root."""
+        forms, seen = self._forms(), set[int]()
         for number, text in enumerate(texts):
-            self._search(f"output {number}", text.encode("utf-8", "surrogateescape"))
+            self._search(f"output {number}", text.encode("utf-8", "surrogateescape"), forms)
         for folder, folders, files in os.walk(self.root):
             for name in (*folders, *files):
-                self._search(f"the name {name}", os.fsencode(name))
+                self._search(f"the name {name}", os.fsencode(name), forms)
             for path in (Path(folder, name) for name in files):
-                if path.exists():  # a symlink may lead nowhere
-                    self._search(str(path), path.read_bytes())
+                inode = path.lstat().st_ino
+                if inode not in seen:  # most files have several names
+                    seen.add(inode)
+                    content = os.fsencode(path.readlink()) if path.is_symlink() else path.read_bytes()
+                    self._search(str(path), content, forms)
 
-    def _search(self, where: str, content: bytes) -> None:
-        for form in self._forms():
+    def _search(self, where: str, content: bytes, forms: set[bytes]) -> None:
+        for form in forms:
             assert form not in content, f"a secret ({form!r}) is in {where}"
 
     def _forms(self) -> set[bytes]:

@@ -132,7 +132,7 @@ class Shared(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, kw_only
         Meta(description="seconds; the longest wait that a server may ask for (Retry-After)", examples=[300]),
     ] = _LIMITS.retry_after_cap
     max_page_size: Annotated[
-        Bytes, Meta(description="bytes, or text such as 256MiB; the largest page to read", examples=["256MiB"])
+        Bytes, Meta(description="bytes, or text such as 128MiB; the largest page to read", examples=["128MiB"])
     ] = _LIMITS.max_page_size
     max_file_size: Annotated[
         Bytes, Meta(description="bytes, or text such as 16GiB; the largest file to fetch", examples=["16GiB"])
@@ -142,7 +142,10 @@ class Shared(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, kw_only
     ] = _LIMITS.max_files_per_page
     max_shrink: Annotated[
         Annotated[float, Meta(ge=0, le=1)],
-        Meta(description="the share of a list, page or index that may vanish in one run before it is held", examples=[0.5]),
+        Meta(
+            description="the share of a list, page or index that may vanish before it is held",
+            examples=[0.5],
+        ),
     ] = _LIMITS.max_shrink
 
 

@@ -30,7 +30,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes a second; a transfer slower than this over `stall_timeout` is given up."""
     tries: int = 5
     retry_after_cap: float = 300.0
-    max_page_size: int = 256 * 1024 * 1024
+    max_page_size: int = 128 * 1024 * 1024
     max_file_size: int = 16 * 1024 * 1024 * 1024
     max_files_per_page: int = 200_000
     max_shrink: float = 0.5

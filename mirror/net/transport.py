@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+import httpcore
 import httpx
 
 from mirror.errors import Failure, Reason
@@ -73,7 +74,8 @@ def failures_of(origin: Origin) -> Iterator[None]:
         raise Failure(Reason.STALLED, f"{origin} stopped sending", retryable=True) from None
     except httpx.ConnectError as error:
         raise _connect_failure(origin, error) from error
-    except (httpx.ProtocolError, httpx.NetworkError, OSError) as error:  # ssl.SSLError in mid-stream is an OSError
+    except (httpx.ProtocolError, httpx.NetworkError, OSError, httpcore.ConnectionNotAvailable) as error:
+        # ssl.SSLError in mid-stream is an OSError; the last is what a GOAWAY becomes, which httpx does not map
         raise Failure(Reason.BROKEN, f"the answer of {origin} broke off or is no HTTP", retryable=True) from error
     except (httpx.TransportError, httpx.InvalidURL) as error:
         raise Failure(Reason.BROKEN, f"no answer from {origin}: {type(error).__name__}") from error

@@ -9,18 +9,18 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 
 import anyio
 
 from mirror.config.load import Settings
 from mirror.config.secrets import SecretResolver
-from mirror.errors import StoreError
+from mirror.errors import Busy, StoreError
 from mirror.run import events
 from mirror.run.report import Exit, Report, ReportBuilder
 from mirror.run.stop import Stop
-from mirror.run.sync import Options, first_error, sync
+from mirror.run.sync import Options, first_error, serving, sync
 from mirror.store.manifest import State
 from mirror.store.store import Store
 
@@ -60,10 +60,7 @@ async def timed(stop: Stop, seconds: float | None) -> AsyncIterator[None]:
 
 
 def night(settings: Settings, options: Options, observer: events.Emit) -> Report:
-    """Run once, in an event loop of its own; `observer` sees every event.
-
-    Raises `Busy` or `StoreError` when the run could not begin.
-    """
+    """Run once, in an event loop of its own; `observer` sees every event."""
     began, now = time.monotonic(), datetime.now(UTC)
     run = f"{now:%Y%m%dT%H%M%S.%fZ}-{os.getpid()}"
     names = tuple(index.name for index in options.chosen(settings))
@@ -86,19 +83,25 @@ def night(settings: Settings, options: Options, observer: events.Emit) -> Report
                 report.error = report.error or str(failure)
         return report
 
-    with store.writing():
-        try:
-            stopped_by = anyio.run(_awake, settings, options, store, store.current(), emit)
-            if stopped_by is not None:
-                return finish(interrupted(stopped_by), f"interrupted by {stopped_by.name}; run it again")
-            if not options.dry_run:
-                store.cache.save()
-            return finish()
-        except StoreError as failure:
-            return finish(Exit.FAILED, str(failure))
-        except Exception as defect:
-            finish(Exit.FAILED, f"a defect of index-mirror: {type(defect).__name__}")
-            raise
+    try:
+        with store.writing():
+            try:
+                stopped_by = anyio.run(_awake, settings, options, store, store.current(), emit)
+                if stopped_by is not None:
+                    return finish(interrupted(stopped_by), f"interrupted by {stopped_by.name}; run it again")
+                if not options.dry_run:
+                    store.cache.save()
+                return finish()
+            except StoreError as failure:
+                return finish(Exit.FAILED, str(failure))
+            except Exception as defect:
+                finish(Exit.FAILED, f"a defect of index-mirror: {type(defect).__name__}")
+                raise
+    except (Busy, StoreError) as failure:  # it could not even begin
+        with suppress(StoreError):
+            emit(serving(store.current()))
+        code = Exit.BUSY if isinstance(failure, Busy) else Exit.FAILED
+        return builder.finish(time.monotonic() - began, code, str(failure))
 
 
 def interrupted(number: signal.Signals) -> Exit:

@@ -60,7 +60,7 @@ async def sync(
 
     The caller holds the lock. Raises `StoreError`.
     """
-    emit(_serving(before.number if before is not None else None, before.holdings if before is not None else {}))
+    emit(serving(before))
     lost = await store.lost(before.holdings) if before is not None else []
     held = _sound(before.holdings, lost, emit) if before is not None else {}
     pins = by_index(
@@ -144,6 +144,11 @@ async def sync(
             draining.cancel_scope.cancel()
     if not options.dry_run and stop.signal is None:
         await _publish(settings, store, after, before, emit)
+
+
+def serving(state: State | None) -> events.Serving:
+    """What is served while nothing new is published."""
+    return _serving(state.number if state is not None else None, state.holdings if state is not None else {})
 
 
 def _serving(number: int | None, holdings: Holdings, *, new: bool = False) -> events.Serving:

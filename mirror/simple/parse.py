@@ -25,6 +25,7 @@ from mirror.simple.links import LinkReader, contradictory, plain, shown
 
 _Marker = Literal["active", "archived", "quarantined", "deprecated"]
 _MARKERS: dict[str, _Marker] = {marker: marker for marker in get_args(_Marker)}
+_SLACK = 1_000_000
 _NAME_REMEDY = "nothing to do if it is no project; otherwise the index has to list it under a valid name"
 
 
@@ -56,6 +57,7 @@ def parse_project_page(
             raise BadPage("the page looks like a login page: it has a form and no files")
         marker = document.marker
     else:
+        _bound(page, objects=4 * max_files, commas=16 * max_files, what=f"{max_files} files")
         detail = wire.decode(page, wire.Detail)
         warnings = media.version(_declared(detail.meta, kind))
         _check_name(detail.name, source.project)
@@ -90,6 +92,7 @@ def parse_project_list(body: bytes, content_type: str | None, index: IndexName, 
             raise BadPage("the project list looks like a login page")
         found = (_anchored(index, anchor) for anchor in document.anchors if _leads_on(anchor))
     else:
+        _bound(page, objects=max_projects, commas=2 * max_projects, what=f"{max_projects} projects")
         root = wire.decode(page, wire.Root)
         warnings = media.version(_declared(root.meta, kind))
         if len(root.projects) > max_projects:
@@ -103,6 +106,15 @@ def parse_project_list(body: bytes, content_type: str | None, index: IndexName, 
         else:
             projects[each] = None
     return ProjectList(projects=tuple(projects), refused=tuple(refused), warnings=warnings)
+
+
+def _bound(page: str, *, objects: int, commas: int, what: str) -> None:
+    """Raise `BadPage` for far more entries than there may be, before each of them takes memory.
+
+    An entry of a real page has at most so many objects and commas; the slack is for pages with few entries.
+    """
+    if page.count("{") > objects + _SLACK or page.count(",") > commas + _SLACK:
+        raise BadPage(f"the page has more than {what}")
 
 
 def _reader(source: Source, base: Url, legacy: bool, upgrade_http: bool) -> LinkReader:

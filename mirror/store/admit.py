@@ -125,9 +125,9 @@ class Admission:
             if not _proven(package, digests, sha256):
                 return None
             staged.size = package.stat().st_size
-        except FileNotFoundError:
+        except OSError:  # not there, or not to be read: it is fetched again
             return None
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             staged.metadata = self._layout.metadata(receipt).read_bytes()
             staged.metadata_from = "index" if link.core_metadata else "wheel"
         if staged.metadata is not None and not metadata_matches(link, staged.metadata):
@@ -173,10 +173,11 @@ class Admission:
     def _serve_metadata(self, described: Path, sha256: str, metadata: Path, touched: set[Path]) -> str:
         """The digest of what is served at `metadata` in the end: the first seen, unless it is not what its blob is."""
         if metadata.exists():
-            first = digest(metadata)
-            if self._layout.blob(first).exists():
-                described.unlink()
-                return first
+            with suppress(OSError):  # what cannot be read is replaced
+                first = digest(metadata)
+                if self._layout.blob(first).exists():
+                    described.unlink()
+                    return first
         self._serve(described, sha256, metadata, touched)
         described.unlink()
         return sha256
@@ -190,7 +191,7 @@ class Admission:
         make_directories(served.parent, touched)
         make_directories(blob.parent, touched)
         if staged is not None:
-            shared = blob.exists() and digest(blob) == sha256
+            shared = blob.exists() and _is(blob, sha256)
             self._ensure(blob if shared else staged, served, sha256)
         self._ensure(served, blob, sha256)
 
@@ -199,7 +200,7 @@ class Admission:
         try:
             add_name(source, target, self._next())
         except FileExistsError:
-            if not target.samefile(source) and digest(target) != sha256:
+            if not target.samefile(source) and not _is(target, sha256):
                 replace_name(source, target, self._next())
 
     def _clear(self, staged: Staged) -> None:
@@ -239,6 +240,14 @@ def _describe(staged: Staged, path: Path) -> None:
     if not staged.link.core_metadata:
         staged.metadata = wheel.core_metadata(path, staged.link.filename)
         staged.metadata_from = None if staged.metadata is None else "wheel"
+
+
+def _is(path: Path, sha256: str) -> bool:
+    """Whether the bytes at `path` can be read and have this digest."""
+    try:
+        return digest(path) == sha256
+    except OSError:
+        return False
 
 
 def _proven(path: Path, digests: Sequence[Digest], sha256: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import msgspec
@@ -42,7 +42,8 @@ class Cache:
         try:
             self._saved = self._read()
         except (sqlite3.DatabaseError, msgspec.MsgspecError):
-            self._path.unlink()
+            with suppress(OSError):  # a directory in its place: it is done without
+                self._path.unlink()
             self._saved = {}
 
     def validators(self, key: str, fingerprint: str | None) -> Validators:
@@ -68,7 +69,8 @@ class Cache:
                 kept = [(key, encode(saved)) for key, saved in changed.items() if saved is not None]
                 database.executemany("INSERT OR REPLACE INTO page VALUES (?, ?)", kept)
         except sqlite3.DatabaseError:
-            self._path.unlink(missing_ok=True)
+            with suppress(OSError):
+                self._path.unlink()
 
     def _read(self) -> dict[str, Saved]:
         if not self._path.exists():

@@ -21,7 +21,7 @@ from mirror.store import wheel
 from mirror.store.disk import create, off_loop, write_all
 from mirror.store.layout import Layout, beside
 from mirror.store.quarantine import Quarantine
-from mirror.store.space import Claim, Space
+from mirror.store.space import Space
 
 BATCH = 1 << 20  # bytes hashed and written in one hop to a thread
 _NOTE = 2048  # bytes of a checkpoint, so that it is overwritten by one write
@@ -99,19 +99,18 @@ class Download:
         `announced` is the size of the whole file as far as the server tells, `validator` its strong ETag.
         """
         sizes = [size for size in (announced, self.link.size) if size is not None]
-        with self._space.claim(max(sizes, default=0) - start) as claim:
-            writing = await off_loop(self._open, start)
-            try:
-                await self._take(writing, validator, chunks, claim)
-            except BaseException as error:
-                hopeless = isinstance(error, Failure) and not error.retryable
-                await off_loop(self._break_off, writing, validator, hopeless=hopeless)
-                raise
-            finally:
-                writing.close()
+        writing = await off_loop(self._open, start, max(sizes, default=0))
+        try:
+            await self._take(writing, validator, chunks)
+        except BaseException as error:
+            hopeless = isinstance(error, Failure) and not error.retryable and error.reason is not Reason.NO_SPACE
+            await off_loop(self._break_off, writing, validator, hopeless=hopeless)
+            raise
+        finally:
+            writing.close()
         return await off_loop(self._finish, writing, announced)
 
-    async def _take(self, writing: _Writing, validator: str | None, chunks: AsyncIterator[bytes], claim: Claim) -> None:
+    async def _take(self, writing: _Writing, validator: str | None, chunks: AsyncIterator[bytes]) -> None:
         pending: list[bytes] = []
         waiting = 0
         try:
@@ -121,18 +120,17 @@ class Download:
                 if waiting >= BATCH:
                     data, waiting = b"".join(pending), 0
                     pending.clear()
-                    await off_loop(self._write, writing, data, claim)
+                    await off_loop(self._write, writing, data)
                     await off_loop(self._checkpoint, writing, validator)
         finally:
             if pending:
-                await off_loop(self._write, writing, b"".join(pending), claim)
+                await off_loop(self._write, writing, b"".join(pending))
         if writing.note is not None:
             await off_loop(self._checkpoint, writing, validator)
 
-    def _write(self, writing: _Writing, data: bytes, claim: Claim) -> None:
-        self._space.require()
+    def _write(self, writing: _Writing, data: bytes) -> None:
+        self._space.require(len(data))
         writing.absorb(data)
-        claim.written(len(data))
 
     def _complete(self) -> Whole | None:
         self._resume()
@@ -166,8 +164,8 @@ class Download:
         self._part = hashes, saved.size
         return Partial(size=saved.size, validator=saved.validator)
 
-    def _open(self, start: int) -> _Writing:
-        self._space.require()
+    def _open(self, start: int, size: int) -> _Writing:
+        self._space.require(size - start)
         if self._part is None or start != self._part[1]:
             if self._has_part:
                 self._drop()

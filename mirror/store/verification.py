@@ -68,7 +68,7 @@ class Verification:
         return [content for content in found if content.sha256 > after]
 
     async def note(self, after: str | None) -> None:
-        """Remember that all up to the digest `after` was read; None: all of it. Raises `StoreError`."""
+        """Remember that all up to the digest `after` was read; None: all of it."""
         await off_loop(self._write_note, after)
 
     def _generations(self) -> tuple[list[Content], list[Damage]]:
@@ -121,9 +121,10 @@ class Verification:
             return ""
 
     def _write_note(self, after: str | None) -> None:
-        self._layout.verified.unlink(missing_ok=True)
-        if after is not None:
-            write_new(self._layout.verified, msgspec.json.encode(_Note(after=after)), 0o644)
+        with suppress(OSError):  # without the note the next run begins anew
+            self._layout.verified.unlink(missing_ok=True)
+            if after is not None:
+                write_new(self._layout.verified, msgspec.json.encode(_Note(after=after)), 0o644)
 
     def _spare(self) -> Path:
         return self._directory / f"mended-{next(self._numbers)}"

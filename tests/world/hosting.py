@@ -9,7 +9,7 @@ import ssl
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 
-from tests.world.http1 import Connection
+from tests.world import http1, http2
 from tests.world.messages import Answer, Request
 
 
@@ -68,10 +68,12 @@ class Host:
     async def _listen(self, name: str, sock: socket.socket, context: ssl.SSLContext | None) -> None:
         def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             self._writers.add(writer)
-            self._spawn(self._converse(Connection(name, reader, writer, self._answer), writer))
+            secure = writer.get_extra_info("ssl_object")
+            chosen = http2 if secure is not None and secure.selected_alpn_protocol() == "h2" else http1
+            self._spawn(self._converse(chosen.Connection(name, reader, writer, self._answer), writer))
 
         self._servers.append(await asyncio.start_server(accept, sock=sock, ssl=context, limit=1 << 20))
 
-    async def _converse(self, connection: Connection, writer: asyncio.StreamWriter) -> None:
+    async def _converse(self, connection: http1.Connection | http2.Connection, writer: asyncio.StreamWriter) -> None:
         await connection.serve()
         self._writers.discard(writer)

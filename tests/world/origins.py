@@ -45,10 +45,10 @@ class Authority:
         self.pem = directory / "ca.pem"
         self._ca.cert_pem.write_to_path(str(self.pem))
 
-    def context(self, tls: Tls) -> ssl.SSLContext:
+    def context(self, tls: Tls, *, http2: bool = False) -> ssl.SSLContext:
         """A server context whose certificate is good, or bad in the way that `tls` names."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.set_alpn_protocols(["http/1.1"])
+        context.set_alpn_protocols(["h2", "http/1.1"] if http2 else ["http/1.1"])
         issuer = trustme.CA() if tls == "self-signed" else self._ca
         names = ["elsewhere.invalid"] if tls == "wrong-host" else [LOOPBACK, "localhost"]
         expiry = dt.datetime(2020, 1, 1, tzinfo=dt.UTC) if tls == "expired" else None

@@ -65,11 +65,11 @@ class World:
         """The file with the certificate authority of the https origins."""
         return self._certificates().pem
 
-    def origin(self, name: str, *, tls: Tls = False) -> Origin:
-        """Open a port of its own, http or https, and return its origin."""
+    def origin(self, name: str, *, tls: Tls = False, http2: bool = False) -> Origin:
+        """Open a port of its own, http or https, and return its origin; https may speak HTTP/2 as well."""
         if name in self.origins:
             raise ValueError(f"the origin {name} exists")
-        context = self._certificates().context(tls) if tls else None
+        context = self._certificates().context(tls, http2=http2) if tls else None
         sock = listen()
         origin = Origin(name, "https" if tls else "http", int(sock.getsockname()[1]))
         self.origins[name] = origin

@@ -1,0 +1,66 @@
+"""What cannot be done to a process from outside without root is done by a module that its Python loads first.
+
+A `sitecustomize` on the child's PYTHONPATH plays the resolver's failures, and a defect inside the HTTP library.
+Nothing here is imported by the tests' own process, and nothing else of the child is changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+from tests.site import Site
+
+_LOOKUPS = """
+import socket
+
+_resolve, _left = socket.getaddrinfo, [{times}]
+
+
+def getaddrinfo(host, *arguments, **keywords):
+    if host not in ({name!r}, {name!r}.encode()):
+        return _resolve(host, *arguments, **keywords)
+    if _left[0]:
+        _left[0] -= 1
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+    return _resolve("127.0.0.1", *arguments, **keywords)
+
+
+socket.getaddrinfo = getaddrinfo
+"""
+
+_DEFECT = """
+import httpcore
+
+_handle = httpcore.AsyncConnectionPool.handle_async_request
+
+
+async def handle_async_request(self, request):
+    if b"/first/" in request.url.target:
+        raise RuntimeError(f"a defect with everything in its hands: {{request.headers}}")
+    return await _handle(self, request)
+
+
+httpcore.AsyncConnectionPool.handle_async_request = handle_async_request
+"""
+
+
+def lookups_that_fail_at_first(site: Site, name: str, times: int) -> AbstractContextManager[None]:
+    """The resolver fails this often for `name`, and then leads it to this machine."""
+    return _loaded(site, _LOOKUPS.format(name=name, times=times))
+
+
+def a_defect_that_knows_the_secret(site: Site) -> AbstractContextManager[None]:
+    """Every request to `first` raises an error whose message holds its headers, credentials and all."""
+    return _loaded(site, _DEFECT.format())
+
+
+@contextmanager
+def _loaded(site: Site, code: str) -> Iterator[None]:
+    directory = site.directory / "shim"
+    directory.mkdir()
+    (directory / "sitecustomize.py").write_text(code)
+    before = site.process_environment["PYTHONPATH"]
+    site.environ["PYTHONPATH"] = f"{directory}:{before}"
+    yield
+    del site.environ["PYTHONPATH"]
