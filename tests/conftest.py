@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.crash.counting import pytest_terminal_summary as pytest_terminal_summary
 from tests.site import Site
 from tests.world import World
 
-pytest_plugins = ["tests.faults.summary"]
+pytest_plugins = ["tests.faults.summary", "tests.crash.counting", "tests.readers.summary"]  # lines at the end
 
 settings.register_profile("shared machine", deadline=None)  # correctness here, speed in bench/
 settings.load_profile("shared machine")

@@ -36,7 +36,7 @@ def line(strike: str, hit: int, broken: int) -> str:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Print the counts. Imported by the topmost conftest, because an xdist controller loads no other."""
+    """Print the counts. A plugin of the topmost conftest, because an xdist controller loads no other."""
     reports = [report for outcome in ("passed", "failed") for report in terminalreporter.getreports(outcome)]
     for text in lines(pair for report in reports if report.when == "call" for pair in report.user_properties):
         terminalreporter.write_line(text)
