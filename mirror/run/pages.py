@@ -135,7 +135,19 @@ class PageReader:
         if not names:
             what = f"no project list ({failure.what}); name the index's projects in `projects`"
             raise Failure(failure.reason, what, holds_index=True)
-        self._warn(f"no project list ({failure.what}): only the projects configured by name are mirrored")
+        if self._selection.names:
+            self._warn(f"no project list ({failure.what}): only the projects configured by name are mirrored")
+        else:
+            what = f"its project list is not there any more ({failure.what}); only projects that are held are looked at"
+            self._emit(
+                events.Trouble(
+                    index=self._index.name,
+                    project=None,
+                    file=None,
+                    reason=failure.reason,
+                    what=f"{what}; mend the list, or name its projects in `projects`",
+                )
+            )
         return tuple(sorted(names))
 
     def _held_and_wanted(self) -> set[ProjectName]:

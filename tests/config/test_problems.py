@@ -90,7 +90,7 @@ CASES = [
     (one("netrc = 1"), "index.first.netrc", "expected true or false, got a whole number", "netrc = true"),
     (one("connect-timeout = nan"), "index.first.connect-timeout", "expected a number > 0", "connect-timeout = 20"),
     (one("connect-timeout = inf"), "index.first.connect-timeout", "expected a number <= 86400", "connect-timeout"),
-    (one("max-shrink = 50"), "index.first.max-shrink", "expected a number <= 1", "the share of an index"),
+    (one("max-shrink = 50"), "index.first.max-shrink", "expected a number <= 1", "the share of a list"),
     (one("max-file-size = '5 floz'"), "index.first.max-file-size", "is not of the form", 'max-file-size = "16GiB"'),
     (one("max-file-size = true"), "index.first.max-file-size", "a whole number or text, got true", '"16GiB"'),
     # where credentials may go

@@ -25,6 +25,8 @@ def _parameter(number: int, name: str, case: Case) -> ParameterSet:
     return pytest.param(case, id=f"{number:02}-{name}", marks=marks)
 
 
+pytestmark = pytest.mark.system  # strace, faketime, root; each case says what it needs
+
 CASES = [_parameter(fault.number, name, case) for fault in CATALOGUE for name, case in fault.cases.items()]
 
 
