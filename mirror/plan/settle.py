@@ -82,11 +82,15 @@ def settle(
     before: Holding,
     answers: Mapping[ProjectName, Answer],
     *,
+    listed: bool = True,
     max_shrink: float,
     accept_shrink: bool,
 ) -> Settlement:
-    """The new state of `index`; `answers` has one entry for every project that it lists and we want."""
-    complete = not any(isinstance(answer, Unanswered) for answer in answers.values())
+    """The new state of `index`; `answers` has one entry for every project that it lists and we want.
+
+    `listed` is False when the list that says which these are was not had.
+    """
+    complete = listed and not any(isinstance(answer, Unanswered) for answer in answers.values())
     certain: dict[ProjectName, HeldProject] = {}
     careful: dict[ProjectName, HeldProject] = dict(before)
     exact: dict[ProjectName, HeldProject] = {}

@@ -255,6 +255,7 @@ class IndexRun:
             index.name,
             self._before,
             self._answers,
+            listed=self._pages.listed,
             max_shrink=index.limits.max_shrink,
             accept_shrink=self._accept_shrink,
         )

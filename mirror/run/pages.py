@@ -52,6 +52,8 @@ class PageReader:
         self._accept_shrink = accept_shrink
         self._selection = Selection(self._index.projects)
         self._list_validators = Validators()
+        self.listed = True
+        """Whether it is known which projects there are: False when a list that is needed was not had."""
 
     async def names(self) -> tuple[ProjectName, ...]:
         """The projects to look at, from the index's list or, where it has none, by name. Raises `Failure`."""
@@ -138,6 +140,7 @@ class PageReader:
         if self._selection.names:
             self._warn(f"no project list ({failure.what}): only the projects configured by name are mirrored")
         else:
+            self.listed = False
             what = f"its project list is not there any more ({failure.what}); only projects that are held are looked at"
             self._emit(
                 events.Trouble(

@@ -127,14 +127,20 @@ class Admission:
             staged.size = package.stat().st_size
         except OSError:  # not there, or not to be read: it is fetched again
             return None
-        with suppress(OSError):
-            staged.metadata = self._layout.metadata(receipt).read_bytes()
+        staged.metadata = self._sound_metadata(receipt, link)
+        if staged.metadata is not None:
             staged.metadata_from = "index" if link.core_metadata else "wheel"
-        if staged.metadata is not None and not metadata_matches(link, staged.metadata):
-            staged.metadata, staged.metadata_from = None, None
-        if staged.metadata is None:
+        else:
             _describe(staged, package)
         return staged
+
+    def _sound_metadata(self, receipt: Receipt, link: FileLink) -> bytes | None:
+        """The metadata that is served beside a file, if it is a blob, so that its bytes are proven, and fits `link`."""
+        with suppress(OSError):
+            metadata = self._layout.metadata(receipt).read_bytes()
+            if self._layout.blob(_hex("sha256", metadata)).exists() and metadata_matches(link, metadata):
+                return metadata
+        return None
 
     def _set_aside(self, staged: Staged, path: Path, failure: Failure) -> None:
         self._quarantine.put(staged.link, path, staged.sha256, staged.size, failure)
@@ -147,16 +153,17 @@ class Admission:
                 path.unlink()
 
     def _commit(self, batch: Sequence[Staged]) -> list[Receipt]:
-        root, touched = self._layout.root, {self._directory, self._layout.unpublished, self._layout.state}
+        layout, touched = self._layout, {self._directory}
         described: dict[int, Path] = {}
         for position, staged in enumerate(batch):
             if staged.metadata is not None:
                 described[position] = self._next()
                 write_new(described[position], staged.metadata, 0o444)
-        flush(root, [*(staged.path for staged in batch if staged.path is not None), *described.values()])
+        unpublished.append(layout.unpublished, [_receipt(staged).pin for staged in batch])
+        staged_paths = [staged.path for staged in batch if staged.path is not None]
+        flush(layout.root, [*staged_paths, *described.values(), layout.unpublished, layout.state])
         receipts = [self._place(staged, described.get(position), touched) for position, staged in enumerate(batch)]
-        unpublished.append(self._layout.unpublished, receipts)
-        flush(root, touched)
+        flush(layout.root, touched)
         for staged in batch:
             self._clear(staged)
         return receipts

@@ -1,6 +1,6 @@
-"""`unpublished.jsonl`: files that were admitted and are in no generation yet, so that no kill has them fetched again.
+"""`unpublished.jsonl`: files that were verified and are in no generation yet, so that no kill has them fetched again.
 
-It is appended to before the flush of each batch. Losing it costs fetching those files again whose pages name
+A batch is noted here before its files get their names, so that none is there of which this does not know. Losing it costs fetching those files again whose pages name
 no sha256, and nothing else; a line that a crash tore is passed over.
 """
 
@@ -13,16 +13,16 @@ from pathlib import Path
 
 import msgspec
 
-from mirror.model.files import Pin, Receipt
+from mirror.model.files import Pin
 from mirror.model.holding import Holdings
 from mirror.store.disk import write_all, write_new
 
 
-def append(path: Path, receipts: Sequence[Receipt]) -> None:
-    """Add `receipts`, of one batch. Raises OSError."""
+def append(path: Path, pins: Sequence[Pin]) -> None:
+    """Add `pins`, of one batch. Raises OSError."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        write_all(descriptor, b"".join(_line(receipt.pin) for receipt in receipts))
+        write_all(descriptor, b"".join(map(_line, pins)))
     finally:
         os.close(descriptor)
 

@@ -180,9 +180,11 @@ def test_a_list_that_vanishes_keeps_what_is_held(site: Site, world: World) -> No
     assert site.sync().code == 0
     index.intercept(lambda request: request.path.endswith("/simple/"), [faults.status(404)], forever=True)
     index.add(build_wheel("p1", "1.1"))
+    index.add(build_wheel("p2", "1.1"))
+    index.remove("p2-1.0-py3-none-any.whl")
     outcome = site.sync()
     assert outcome.code == 3
-    assert len(site.files("first")) == 4
+    assert len(site.files("first")) == 5
     (trouble,) = outcome.index("first")["troubles"]
     assert trouble["reason"] == "not-found"
     assert "`projects`" in trouble["what"]

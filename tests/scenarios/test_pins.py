@@ -99,6 +99,26 @@ def test_a_file_that_comes_back_as_it_was_is_not_fetched_again(site: Site, world
     assert world.requests(path_contains=".whl") == []
 
 
+@pytest.mark.parametrize("announced", [False, True])
+def test_metadata_that_rotted_meanwhile_does_not_come_back(site: Site, world: World, announced: bool) -> None:
+    """A file that comes back is recalled, its metadata only if it is proven: else the wheel or the index has it."""
+    index = world.add_index("first")
+    index.add(OLD, core_metadata=announced)
+    index.add(build_wheel("one", "2.0"))
+    site.configure(index)
+    assert site.sync().code == 0
+    (metadata,) = (site.root / "public" / "packages" / "first").rglob(f"{OLD.filename}.metadata")
+    content = metadata.read_bytes()
+    index.remove(OLD.filename)
+    assert site.sync().code == 0
+    metadata.chmod(0o644)
+    metadata.write_bytes(content[:-2] + b"!\n")
+    index.add(OLD, core_metadata=announced)
+    assert site.sync().code == 0
+    assert metadata.read_bytes() == content
+    assert violations(site.root, started_after=True) == []
+
+
 def test_other_bytes_without_a_digest_are_found_out_when_they_come(site: Site, index: Index) -> None:
     """A page that names no digest cannot hide the change: what comes is compared with what was seen first."""
     index.remove(OLD.filename)
