@@ -1,7 +1,8 @@
 """`unpublished.jsonl`: files that were verified and are in no generation yet, so that no kill has them fetched again.
 
-A batch is noted here before its files get their names, so that none is there of which this does not know. Losing it costs fetching those files again whose pages name
-no sha256, and nothing else; a line that a crash tore is passed over.
+A batch is noted before its files get their names, so that none is there of which this does not know. Losing
+it costs fetching those files again whose pages name no sha256, and nothing else; a line that a crash tore is
+passed over.
 """
 
 from __future__ import annotations

@@ -222,7 +222,7 @@ def test_a_killed_download_goes_on_behind_its_last_checkpoint(site: Site, world:
     with subprocess.Popen(site.command("sync", "-q", "-c", str(site.config)), env=site.process_environment) as process:
         try:
             assert gate.reached.wait(60)
-            while not list((site.root / "partial").rglob("*.json")):
+            while not any(note.stat().st_size for note in (site.root / "partial").rglob("*.json")):
                 assert process.poll() is None
         finally:
             process.send_signal(signal.SIGKILL)
