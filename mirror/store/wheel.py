@@ -87,8 +87,18 @@ class _Disk(io.FileIO):
 
     def readinto(self, buffer: Any) -> int | None:
         """Read into `buffer`."""
-        try:
+        with self._remembering():
             return super().readinto(buffer)
+
+    def readall(self) -> bytes:
+        """Read the rest."""
+        with self._remembering():
+            return super().readall()
+
+    @contextmanager
+    def _remembering(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             self.refused = error
             raise
