@@ -26,7 +26,8 @@ def generations_command(options: argparse.Namespace) -> int:
     else:
         for generation in found:
             served = ", served" if generation.served else ""
-            print(f"generation {generation.number}, made {generation.made}, {generation.files} files{served}")
+            files = "its manifest cannot be read" if generation.files is None else f"{generation.files} files"
+            print(f"generation {generation.number}, made {generation.made}, {files}{served}")
         if not found:
             print("nothing is published yet")
     return Exit.COMPLETE

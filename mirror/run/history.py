@@ -33,7 +33,8 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     made: str
     """When it was made (RFC 3339, UTC)."""
-    files: int
+    files: int | None
+    """None when its manifest cannot be read."""
     served: bool
 
 
@@ -52,7 +53,7 @@ def generations(root: Path) -> list[Generation]:
         Generation(
             number=aged.number,
             made=f"{datetime.fromtimestamp(aged.made, UTC):%Y-%m-%dT%H:%M:%SZ}",
-            files=store.header(aged.number).files,
+            files=_files(store, aged.number),
             served=aged.number == served,
         )
         for aged in store.aged()
@@ -92,6 +93,13 @@ def collect(root: Path, retention: Retention, *, dry_run: bool) -> Garbage:
         if not dry_run:
             store.remove(garbage)
         return garbage
+
+
+def _files(store: Store, number: int) -> int | None:
+    try:
+        return store.header(number).files
+    except StoreError:
+        return None
 
 
 def _newest_readable(store: Store) -> State | None:

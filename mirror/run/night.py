@@ -87,7 +87,7 @@ def night(settings: Settings, options: Options, observer: events.Emit) -> Report
         with store.writing():
             try:
                 stopped_by = anyio.run(_awake, settings, options, store, store.current(), emit)
-                if stopped_by is not None:
+                if stopped_by is not None and not builder.report.published:
                     return finish(interrupted(stopped_by), f"interrupted by {stopped_by.name}; run it again")
                 if not options.dry_run:
                     store.cache.save()

@@ -21,7 +21,7 @@ from mirror.errors import Failure
 from mirror.run import events
 from mirror.run.night import interruptible, timed
 from mirror.run.owners import Owners
-from mirror.run.stop import Stop
+from mirror.run.stop import DRAIN, Stop
 from mirror.run.sync import first_error
 from mirror.store.audit import Damage
 from mirror.store.contents import Content
@@ -96,23 +96,45 @@ class _Round:
         self._progress, self._emit, self._stop = progress, emit, stop
         self._disk = store.verification(repair=wish.repair)
         self._found = found
+        self._scope = anyio.CancelScope()
         self._done: dict[int, bool] = {}
+        self._after: str | None = ""
+        """The digest up to which all was read; None: all of it."""
 
     async def run(self) -> None:
         found, damages = await self._disk.generations()
-        mended = [damage for damage in damages if self._wish.repair and damage.kind in ("page", "link")]
-        self._found.repaired += mended
-        self._found.damaged += [damage for damage in damages if damage not in mended]
+        self._found.repaired += [damage for damage in damages if damage.mended]
+        self._found.damaged += [damage for damage in damages if not damage.mended]
         parts = batches(await self._disk.begin(found, anew=self._wish.anew))
         broken = await self._read(parts)
-        if not self._wish.repair:
-            self._found.damaged += [damage for _, damages in broken for damage in damages]
-            return
+        left: list[tuple[Content, list[Damage]]] = list(broken)
+        if self._wish.repair:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._drain)
+                with self._scope:
+                    await self._repair_all(left)
+                tasks.cancel_scope.cancel()
+        self._found.damaged += [damage for _, damages in left for damage in damages]
+        await self._disk.note(self._after, [content.sha256 for content, _ in left])
+
+    async def _drain(self) -> None:
+        await self._stop.event.wait()
+        await anyio.sleep(DRAIN)
+        if self._stop.signal is not None:
+            self._scope.cancel()
+
+    async def _repair_all(self, left: list[tuple[Content, list[Damage]]]) -> None:
+        """Put right what can be, and take it off `left`: files first, because metadata may come from inside them."""
         async with AsyncExitStack() as sessions:
             owners = Owners(self._settings, self._store, self._emit, self._stop, sessions)
-            for content, found_damages in broken:
+            for content, damages in sorted(left, key=lambda pair: all(kind != "file" for _, kind in pair[0].owners)):
+                if self._stop.signal is not None:  # time that is up ends the reading only
+                    self._found.remarks.append("it was interrupted; run it again")
+                    return
                 why = await self._repair(content, owners)
-                (self._found.damaged if why else self._found.repaired).extend(found_damages)
+                if not why:
+                    left.remove((content, damages))
+                    self._found.repaired += damages
                 self._found.remarks += why
 
     async def _repair(self, content: Content, owners: Owners) -> list[str]:
@@ -157,8 +179,5 @@ class _Round:
         while self._done.get(whole):
             whole += 1
         self._found.left = sum(len(part) for part in parts[whole:])
-        if whole == len(parts):
-            await self._disk.note(None)
-        elif whole:
-            await self._disk.note(parts[whole - 1][-1].sha256)
+        self._after = None if whole == len(parts) else parts[whole - 1][-1].sha256 if whole else ""
         return broken

@@ -64,8 +64,7 @@ class Admission:
 
     def download(self, link: FileLink) -> Download:
         """The way of the file behind `link` to the disk."""
-        begun = beside(self._layout.download(link)) in self._begun
-        return Download(self._layout, self._quarantine, self._space, link, self._next(), begun=begun)
+        return Download(self._layout, self._quarantine, self._space, link, self._next(), self._begun)
 
     async def stage(self, link: FileLink, whole: Whole) -> Staged:
         """A downloaded file, with the metadata inside it where its index offers none."""
@@ -159,7 +158,8 @@ class Admission:
             if staged.metadata is not None:
                 described[position] = self._next()
                 write_new(described[position], staged.metadata, 0o444)
-        unpublished.append(layout.unpublished, [_receipt(staged).pin for staged in batch])
+        fresh = [_receipt(staged).pin for staged in batch if staged.path is not None]  # the others are known already
+        unpublished.append(layout.unpublished, fresh)
         staged_paths = [staged.path for staged in batch if staged.path is not None]
         flush(layout.root, [*staged_paths, *described.values(), layout.unpublished, layout.state])
         receipts = [self._place(staged, described.get(position), touched) for position, staged in enumerate(batch)]

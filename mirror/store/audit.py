@@ -36,6 +36,8 @@ class Damage(msgspec.Struct, frozen=True, kw_only=True):
     what: str
     owner: Receipt | None = None
     """The file that it is, or whose metadata it is."""
+    mended: bool = False
+    """Whether it was put right as soon as it was found."""
 
     def __str__(self) -> str:
         whose = f" (index {self.owner.index}, file {self.owner.filename})" if self.owner is not None else ""
@@ -81,7 +83,7 @@ class Auditor:
         link, target = paths.packages_link(place, tree.name)
         if not link.is_symlink() or str(link.readlink()) != target:
             self._mend(link, partial(_point, target))
-            yield Damage(kind="link", path=self._shown(link), what=f"it does not point to {target}")
+            yield Damage(kind="link", path=self._shown(link), what=f"it does not point to {target}", mended=self._mends)
 
     def _pages(self, directory: Path, render: Callable[[], Pages], held: HeldProject | None) -> Iterator[Damage]:
         rendered: Pages | None = None
@@ -94,16 +96,20 @@ class Auditor:
             else:
                 if held is not None and self._seen.get((found.st_dev, found.st_ino)) == held:
                     continue
-                content = page.read_bytes()
+                content = _read(page)
             rendered = rendered or render()
             wanted = content_of(rendered, name)
             if content == wanted:
                 if held is not None:
                     self._seen[found.st_dev, found.st_ino] = held
                 continue
-            what = "it is missing" if content is None else "it is not what the manifest makes it"
+            what = "it cannot be read" if content is None else "it is not what the manifest makes it"
             self._mend(page, partial(write_new, data=wanted, mode=0o644))
-            yield Damage(kind="page", path=self._shown(page), what=what)
+            yield Damage(kind="page", path=self._shown(page), what=what, mended=self._mends)
+
+    @property
+    def _mends(self) -> bool:
+        return self._spare is not None
 
     def _mend(self, place: Path, make: Callable[[Path], None]) -> None:
         """Have `make` make it anew, and put that over what is there."""
@@ -118,6 +124,14 @@ class Auditor:
 
     def _shown(self, path: Path) -> str:
         return str(path.relative_to(self._layout.root))
+
+
+def _read(page: Path) -> bytes | None:
+    """The bytes of `page`, as far as it can be read and is no link to somewhere else."""
+    try:
+        return None if page.is_symlink() else page.read_bytes()
+    except OSError:
+        return None
 
 
 def _point(target: str, link: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -35,31 +35,44 @@ class Content(msgspec.Struct, kw_only=True):
     """Whose they are; nobody's, if they are in the store and in no generation."""
 
 
-def contents(layout: Layout, states: Iterable[State]) -> list[Content]:
-    """All contents of `layout`, in the order of their digests. Raises OSError."""
-    found: dict[str, Content] = {}
-    names: dict[str, set[Path]] = {}
+class Collection:
+    """Collects the contents of a root from its generations, one at a time; what several have counts once."""
 
-    def add(sha256: str, path: Path, size: int) -> Content:
-        content = found.get(sha256)
-        if content is None:
-            content = found[sha256] = Content(sha256=sha256, size=size, names=[], owners=[])
-            names[sha256] = {layout.blob(sha256)}
-        names[sha256].add(path)
-        return content
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._receipts: dict[str, Receipt] = {}
 
-    for receipt in {receipt for state in states for receipt in _receipts(state)}:
-        add(receipt.sha256, layout.package(receipt), receipt.size).owners.append((receipt, "file"))
-        if receipt.metadata_sha256 is not None:
-            metadata = layout.metadata(receipt)
-            add(receipt.metadata_sha256, metadata, _size(metadata)).owners.append((receipt, "metadata"))
-    for folder, _, files in os.walk(layout.blobs):
-        for name in files:
-            path = Path(folder, name)
-            add(name, path, _size(path))
-    for sha256, content in found.items():
-        content.names = sorted(names[sha256])
-    return [content for _, content in sorted(found.items())]
+    def add(self, state: State) -> None:
+        """Take in all files of `state`."""
+        for receipt in _receipts(state):
+            self._receipts.setdefault(f"{receipt.location}:{receipt.metadata_sha256}", receipt)
+
+    def contents(self) -> list[Content]:
+        """All contents, with what else is in the store, in the order of their digests. Raises OSError."""
+        layout = self._layout
+        found: dict[str, Content] = {}
+        names: dict[str, set[Path]] = {}
+
+        def add(sha256: str, path: Path, size: int) -> Content:
+            content = found.get(sha256)
+            if content is None:
+                content = found[sha256] = Content(sha256=sha256, size=size, names=[], owners=[])
+                names[sha256] = {layout.blob(sha256)}
+            names[sha256].add(path)
+            return content
+
+        for receipt in self._receipts.values():
+            add(receipt.sha256, layout.package(receipt), receipt.size).owners.append((receipt, "file"))
+            if receipt.metadata_sha256 is not None:
+                metadata = layout.metadata(receipt)
+                add(receipt.metadata_sha256, metadata, _size(metadata)).owners.append((receipt, "metadata"))
+        for folder, _, files in os.walk(layout.blobs):
+            for name in files:
+                path = Path(folder, name)
+                add(name, path, _size(path))
+        for sha256, content in found.items():
+            content.names = sorted(names[sha256])
+        return [content for _, content in sorted(found.items())]
 
 
 def check(root: Path, content: Content) -> list[Damage]:

@@ -32,6 +32,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _NO_LINK = {errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS}
+_watched: dict[Path, int] = {}
 _POOL = ThreadPoolExecutor(max_workers=2, thread_name_prefix="mirror-disk")
 
 
@@ -58,10 +59,29 @@ def refusals() -> Iterator[None]:
 def flush(root: Path, paths: Iterable[Path]) -> None:
     """Make `paths` (files and directories on the file system of `root`) durable. Raises OSError."""
     if _SYNCFS is None:
-        for path in paths:
+        named = list(paths)
+        parents = (parent for path in named for parent in path.parents if parent.is_relative_to(root))
+        for path in dict.fromkeys((*named, *parents)):
             _with_descriptor(path, os.fsync)
+    elif root in _watched:
+        _SYNCFS(_watched[root])
     else:
         _with_descriptor(root, _SYNCFS)
+
+
+@contextmanager
+def watching(root: Path) -> Iterator[None]:
+    """Have every flush of `root` in this block tell of all write errors since its beginning.
+
+    A descriptor tells of the errors since it was opened; those before may have been told to somebody else.
+    """
+    descriptor = os.open(root, os.O_RDONLY | os.O_CLOEXEC)
+    _watched[root] = descriptor
+    try:
+        yield
+    finally:
+        del _watched[root]
+        os.close(descriptor)
 
 
 def create(path: Path) -> int:

@@ -67,16 +67,16 @@ class _Writing:
 class Download:
     """The file behind `link`; `fresh` is a free name in the run's temporary directory.
 
-    `begun` says whether an earlier night left a part of it.
+    `begun` are the notes of all downloads that have a part on disk; it is kept up to date.
     """
 
     def __init__(
-        self, layout: Layout, quarantine: Quarantine, space: Space, link: FileLink, fresh: Path, *, begun: bool
+        self, layout: Layout, quarantine: Quarantine, space: Space, link: FileLink, fresh: Path, begun: set[Path]
     ) -> None:
         self.link = link
         self._fresh, self._kept = fresh, layout.download(link)
         self._quarantine, self._space = quarantine, space
-        self._has_part = begun
+        self._begun = begun
         self._part: tuple[dict[str, hashlib._Hash], int] | None = None
 
     async def partial(self) -> Partial | None:
@@ -140,6 +140,7 @@ class Download:
         found = {name: value.hexdigest() for name, value in hashes.items()}
         if any(found[digest.algorithm] != digest.hex for digest in self.link.digests):
             return None
+        self._kept.chmod(0o600)  # an earlier run may have made it read-only already
         os.truncate(self._kept, size)
         self._kept.chmod(0o444)
         return Whole(path=self._kept, sha256=found["sha256"], size=size)
@@ -155,7 +156,7 @@ class Download:
                     left -= len(data)
                     for value in hashes.values():
                         value.update(data)
-        except (FileNotFoundError, msgspec.MsgspecError):
+        except (OSError, msgspec.MsgspecError):  # what cannot be read is begun anew
             self._drop()
             return None
         if left or hashes["sha256"].hexdigest() != saved.sha256 or not self._provable(saved.validator):
@@ -191,7 +192,7 @@ class Download:
             self._kept.parent.mkdir(parents=True, exist_ok=True)
             writing.note = create(beside(self._kept))
             writing.path = writing.path.rename(self._kept)
-            self._has_part = True
+            self._begun.add(beside(self._kept))
         saved = _Checkpoint(size=writing.size, sha256=writing.hashes["sha256"].hexdigest(), validator=validator)
         os.pwrite(writing.note, msgspec.json.encode(saved).ljust(_NOTE), 0)
 
@@ -217,13 +218,18 @@ class Download:
         return Whole(path=writing.path, sha256=found["sha256"], size=writing.size)
 
     def _drop(self) -> None:
-        self._has_part, self._part = False, None
+        self._begun.discard(beside(self._kept))
+        self._part = None
         for path in (beside(self._kept), self._kept):
             path.unlink(missing_ok=True)
 
     def _provable(self, validator: str | None) -> bool:
         """Whether it can be told at the end that two parts make one file."""
         return bool(self.link.digests) or validator is not None
+
+    @property
+    def _has_part(self) -> bool:
+        return beside(self._kept) in self._begun
 
     def _hashes(self) -> dict[str, hashlib._Hash]:
         names = {"sha256", *(digest.algorithm for digest in self.link.digests)}

@@ -48,8 +48,14 @@ class Generations:
 
     def aged(self) -> list[Aged]:
         """All generations, oldest first. Raises OSError."""
-        found = ((number, paths.manifest(self._layout.generation(number))) for number in self._layout.numbers())
-        return [Aged(number=number, made=path.stat().st_mtime) for number, path in found]
+        return [Aged(number=number, made=self._made(number)) for number in self._layout.numbers()]
+
+    def _made(self, number: int) -> float:
+        generation = self._layout.generation(number)
+        try:
+            return paths.manifest(generation).stat().st_mtime
+        except FileNotFoundError:  # damaged, and still there
+            return generation.stat().st_mtime
 
     def header(self, number: int) -> Header:
         """The header of generation `number`. Raises `StoreError` when it cannot be read."""

@@ -95,5 +95,5 @@ class Quarantine:
     def _facts(self, path: Path) -> Facts | None:
         try:
             return msgspec.json.decode(path.read_bytes(), type=Facts)
-        except (FileNotFoundError, msgspec.MsgspecError):
+        except (OSError, msgspec.MsgspecError):
             return None

@@ -15,7 +15,7 @@ from mirror.plan.retention import Aged
 from mirror.store import garbage, unpublished
 from mirror.store.admit import Admission
 from mirror.store.cache import Cache
-from mirror.store.disk import flush, make_directories, off_loop, refusals, write_new
+from mirror.store.disk import flush, make_directories, off_loop, refusals, watching, write_new
 from mirror.store.garbage import Garbage
 from mirror.store.generations import Generations
 from mirror.store.layout import Layout
@@ -51,7 +51,8 @@ class Store:
                 self.admission.open()
                 self.cache.open()
             try:
-                yield
+                with watching(self._layout.root):
+                    yield
             finally:
                 shutil.rmtree(self._layout.run(self._run), ignore_errors=True)
 

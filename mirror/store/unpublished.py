@@ -23,16 +23,16 @@ def append(path: Path, pins: Sequence[Pin]) -> None:
     """Add `pins`, of one batch. Raises OSError."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        write_all(descriptor, b"".join(map(_line, pins)))
+        write_all(descriptor, b"\n" + b"".join(map(_line, pins)))  # a line that was torn before stays alone
     finally:
         os.close(descriptor)
 
 
 def read(path: Path) -> list[Pin]:
-    """All that can be read, the newest first. Raises OSError."""
+    """All that can be read, the newest first."""
     decoder = msgspec.json.Decoder(Pin)
     found: list[Pin] = []
-    with suppress(FileNotFoundError), path.open("rb") as lines:
+    with suppress(OSError), path.open("rb") as lines:
         for line in lines:
             with suppress(msgspec.MsgspecError):
                 found.append(decoder.decode(line))

@@ -17,20 +17,20 @@ from mirror.model.files import Receipt
 from mirror.store import contents, wheel
 from mirror.store.admit import Staged
 from mirror.store.audit import Auditor, Damage, readable
-from mirror.store.contents import Content
+from mirror.store.contents import Collection, Content
 from mirror.store.disk import off_loop, write_new
 from mirror.store.generations import Generations
 from mirror.store.layout import Layout
-from mirror.store.manifest import State
 
 _MANY = 256
 _MUCH = 64 << 20  # bytes read in one hop to a thread
 
 
 class _Note(msgspec.Struct, frozen=True, kw_only=True):
-    """All contents up to this digest were read."""
+    """All contents up to this digest were read, and these of them were damaged and are not repaired yet."""
 
     after: str
+    damaged: tuple[str, ...] = ()
 
 
 class Verification:
@@ -40,10 +40,16 @@ class Verification:
         self._layout, self._repair = layout, repair
         self._directory = layout.run(run)
         self._numbers = itertools.count()
+        self._note = _Note(after="")
 
     async def generations(self) -> tuple[list[Content], list[Damage]]:
         """Look at every generation; what there is to read, and what is wrong so far. Raises `StoreError`."""
-        return await off_loop(self._generations)
+        generations, collection = Generations(self._layout), Collection(self._layout)
+        auditor = Auditor(self._layout, self._spare if self._repair else None)
+        damages = await off_loop(lambda: list(auditor.current()))
+        for number in reversed(await off_loop(self._layout.numbers)):
+            damages += await off_loop(self._generation, number, generations, auditor, collection)
+        return await off_loop(collection.contents), damages
 
     async def check(self, batch: Sequence[Content]) -> list[tuple[Content, list[Damage]]]:
         """Read `batch`; what of it is damaged."""
@@ -64,26 +70,25 @@ class Verification:
 
     async def begin(self, found: list[Content], *, anew: bool) -> list[Content]:
         """What is still to be read of `found`, after where an earlier run stopped."""
-        after = "" if anew else await off_loop(self._read_note)
-        return [content for content in found if content.sha256 > after]
+        self._note = _Note(after="") if anew else await off_loop(self._read_note)
+        again = set(self._note.damaged)
+        return [content for content in found if content.sha256 > self._note.after or content.sha256 in again]
 
-    async def note(self, after: str | None) -> None:
-        """Remember that all up to the digest `after` was read; None: all of it."""
-        await off_loop(self._write_note, after)
+    async def note(self, after: str | None, damaged: Sequence[str]) -> None:
+        """Remember that all up to the digest `after` was read (None: all of it), and what of it is still damaged."""
+        if after is None:
+            await off_loop(self._write_note, None)
+        else:
+            await off_loop(self._write_note, _Note(after=max(after, self._note.after), damaged=tuple(damaged)))
 
-    def _generations(self) -> tuple[list[Content], list[Damage]]:
-        generations = Generations(self._layout)
-        auditor = Auditor(self._layout, self._spare if self._repair else None)
-        damages = list(auditor.current())
-        states: list[State] = []
-        for number in reversed(self._layout.numbers()):
-            found = readable(generations.read, number, self._layout)
-            if isinstance(found, Damage):
-                damages.append(found)
-            else:
-                states.append(found)
-                damages += auditor.generation(found)
-        return contents.contents(self._layout, states), damages
+    def _generation(
+        self, number: int, generations: Generations, auditor: Auditor, collection: Collection
+    ) -> list[Damage]:
+        found = readable(generations.read, number, self._layout)
+        if isinstance(found, Damage):
+            return [found]
+        collection.add(found)
+        return list(auditor.generation(found))
 
     def _check(self, batch: Sequence[Content]) -> list[tuple[Content, list[Damage]]]:
         checked = ((content, contents.check(self._layout.root, content)) for content in batch)
@@ -114,17 +119,17 @@ class Verification:
         write_new(source, data, 0o444)
         contents.mend(self._layout, content, source, self._spare)
 
-    def _read_note(self) -> str:
+    def _read_note(self) -> _Note:
         try:
-            return msgspec.json.decode(self._layout.verified.read_bytes(), type=_Note).after
+            return msgspec.json.decode(self._layout.verified.read_bytes(), type=_Note)
         except (OSError, msgspec.MsgspecError):
-            return ""
+            return _Note(after="")
 
-    def _write_note(self, after: str | None) -> None:
+    def _write_note(self, note: _Note | None) -> None:
         with suppress(OSError):  # without the note the next run begins anew
             self._layout.verified.unlink(missing_ok=True)
-            if after is not None:
-                write_new(self._layout.verified, msgspec.json.encode(_Note(after=after)), 0o644)
+            if note is not None:
+                write_new(self._layout.verified, msgspec.json.encode(note), 0o644)
 
     def _spare(self) -> Path:
         return self._directory / f"mended-{next(self._numbers)}"

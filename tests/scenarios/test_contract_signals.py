@@ -123,7 +123,7 @@ def test_a_signal_in_the_second_night_leaves_the_first(
     with _stopped_at(site, gate) as process:
         _insist(process, number)
         _, err = process.communicate(timeout=60)
-    assert process.returncode == code
+    assert process.returncode in {code, -number}  # the second signal may meet the interpreter on its way out
     assert "Traceback" not in err
     kept = json.loads(max((site.root / "state" / "reports").iterdir()).read_bytes())
     assert [(entry["state"], entry["reason"]) for entry in kept["indexes"]] == [("failed", "interrupted")]

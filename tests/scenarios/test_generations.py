@@ -137,6 +137,16 @@ def test_a_rollback_repairs_a_damaged_manifest(site: Site, index: Index) -> None
     assert NEW in site.files("first")
 
 
+def test_a_missing_manifest_does_not_stop_who_looks_for_another(site: Site, index: Index) -> None:
+    """The commands that a message names work: the list says which one is damaged, and a rollback goes past it."""
+    assert index.held
+    (site.root / "gen" / "000002" / "manifest.jsonl").unlink()
+    assert "its manifest cannot be read, served" in _run(site, "generations").out
+    assert json.loads(_run(site, "generations", "--json").out)[1]["files"] is None
+    assert _run(site, "rollback", "1").code == 0
+    assert OLD in site.files("first")
+
+
 def test_garbage_is_what_no_kept_generation_needs(site: Site, index: Index) -> None:
     """The old file goes with the last generation that has it, page, bytes and metadata; the rest stays whole."""
     assert index.held

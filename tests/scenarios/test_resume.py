@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import signal
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -158,6 +160,26 @@ def test_a_whole_file_from_an_interrupted_night_is_not_asked_for_again(site: Sit
     world.clear()
     assert site.sync().code == 0
     assert ranges(world) == []
+
+
+def test_a_whole_file_that_is_read_only_already_is_no_obstacle(
+    site: Site, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that was killed before the batch left it read-only, and only root could write to it then."""
+    real = os.truncate
+
+    def truncate(path: Path, size: int) -> None:
+        assert path.stat().st_mode & 0o200
+        real(path, size)
+
+    index = _index(site, world, ranges=False)
+    index.intercept(".whl", [faults.length_above, faults.reset_at_once])
+    assert site.sync().code == 3
+    (part,) = [path for path in (site.root / "partial").rglob("*") if path.is_file() and not path.suffix]
+    part.chmod(0o444)
+    monkeypatch.setattr(os, "truncate", truncate)
+    assert site.sync().code == 0
+    assert partials(site) == []
 
 
 @pytest.mark.parametrize(

@@ -288,6 +288,37 @@ def test_a_signal_ends_a_repair_soon(site: Site, world: World, index: Index, num
     assert violations(site.root, started_after=True) == []
 
 
+def test_damage_that_was_found_is_looked_at_again(site: Site, index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A limited run that found damage and did not repair it leaves it to the next one, however far it came."""
+    from mirror.store import verification
+
+    monkeypatch.setattr(verification, "_MANY", 1)
+    for path in (site.root / "store").rglob("*"):
+        if path.is_file():
+            _flip(path)
+    total = len([path for path in (site.root / "store").rglob("*") if path.is_file()])
+    done = _verify(site, "--max-duration", "0s")
+    assert done.code == 1
+    for _ in range(total + 1):
+        _verify(site, "--max-duration", "0s", "--repair")
+    assert _verify(site).code == 0
+    assert violations(site.root, started_after=True) == []
+    assert index.held
+
+
+def test_what_cannot_be_put_right_is_not_called_repaired(site: Site, index: Index) -> None:
+    """A switch that leads nowhere and a page that nobody knows need a person, also with `--repair`."""
+    shutil.copytree(site.root / "gen/000002/first/simple/one", site.root / "gen/000002/first/simple/evil")
+    done = _verify(site, "--repair")
+    assert done.code == 1
+    assert "damaged: page: gen/000002/first/simple/evil" in done.out
+    current = site.root / "public" / "current"
+    current.unlink()
+    current.symlink_to("../gen/000009")
+    assert "damaged: link: public/current" in _verify(site, "--repair").out
+    assert index.held
+
+
 def test_files_that_were_copied_are_read_too(site: Site, index: Index) -> None:
     """Where a file has no link to its blob, each of them is compared by itself."""
     path = _served(site, "first", SDIST.filename)

@@ -63,7 +63,7 @@ def test_files_and_directories_are_flushed_here(tmp_path: Path, tree: list[Path]
 @pytest.mark.parametrize("release", ["5.7.19-generic", "4.18.0-553.el8", "2.6.32", "unknown"])
 def test_an_old_kernel_gets_an_fsync_of_every_path(tmp_path: Path, tree: list[Path], release: str) -> None:
     """Files and directories alike, read-only ones too; what is missing is an error."""
-    assert _flushed(release, tmp_path, *tree) == [str(path) for path in tree]
+    assert _flushed(release, tmp_path, *tree) == [str(path) for path in (*tree, tmp_path)]
     missing = tmp_path / "missing"
     assert _flushed(release, tmp_path, tree[0], missing, tree[1]) == [str(tree[0]), f"missing {missing}"]
 
