@@ -197,7 +197,7 @@ changes: st.SearchStrategy[Change] = st.one_of(
     st.builds(Unquarantine, picks),
     st.builds(Shrink, picks, st.none() | projects, st.integers(0, 4)),
     st.builds(Unshrink, picks),
-    st.builds(FallIll, picks, st.sampled_from(ILLS), st.none() | projects),
+    st.builds(FallIll, picks, st.sampled_from(ILLS) | st.just("files-cut"), st.none() | projects),
     st.builds(Heal),
 )
 

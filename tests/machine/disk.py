@@ -83,11 +83,6 @@ class Disk:
             path for number in self.numbers for path, sha256 in self._needed[number].items() if needed[path] != sha256
         ]
 
-    def metadata(self) -> set[Path]:
-        """Every name of bytes that are served as some file's metadata."""
-        served = {path: sha256 for path, sha256 in self.needed().items() if path.name.endswith(".metadata")}
-        return {*served, *map(self._blob, served.values())}
-
     def present(self) -> set[Path]:
         """Every served file and blob that is there."""
         return {path for top in (self.packages, self.blobs) for path in top.rglob("*") if path.is_file()}

@@ -243,8 +243,7 @@ class Mirror:
         """
         for index, held in self._fetches():
             night, name = nights[index], held.filename
-            unnamed = "sha256" not in held.digests
-            unknown = unnamed and name in night.accepted
+            unknown = name in night.accepted and "sha256" not in held.digests
             wrong = (index, name) in stored and name not in night.may_refuse() and not unknown
             yield from when(wrong, f"I6: {index}/{name} was on disk, and was fetched again")
 

@@ -117,8 +117,8 @@ class Upstream:
         """Whether its list, and every page on it, is served as it is."""
         if self.rejects or self.ailment is None:
             return not self.rejects
-        spared = self.only is not None and self.only not in self.index.projects
-        return self.ailment.where == "files" or (self.ailment.where == "pages" and spared)
+        hit = [project for project in self.index.projects if self.only in {None, project}]
+        return self.ailment.where == "files" or (self.ailment.where == "pages" and not hit)
 
     @property
     def reasons(self) -> set[str]:
