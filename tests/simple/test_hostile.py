@@ -142,3 +142,11 @@ def test_the_sample_pages_url_is_one() -> None:
     """So that the checks above mean something: a tricky URL would be refused."""
     with pytest.raises(InvalidUrl):
         urls.join(SOURCE.page_url, "https:\\\\h")
+
+
+@pytest.mark.parametrize("entry_", [b"{}", b"0"])
+def test_far_too_many_entries_are_counted_before_they_take_memory(entry_: bytes) -> None:
+    """I13: millions of tiny entries end the page before any of them becomes an object; so does a list's."""
+    entries = b",".join([entry_] * 1_100_000)
+    with pytest.raises(BadPage, match="more than 10 files"):
+        parsed(b'{"meta":{"api-version":"1.0"},"name":"one","files":[' + entries + b"]}", max_files=10)
