@@ -6,7 +6,6 @@ other: the content of an older one, published again under the next number.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,7 +23,7 @@ from mirror.plan.pins import by_index, every, pins_after
 from mirror.plan.retention import expired
 from mirror.store.garbage import Garbage
 from mirror.store.manifest import State
-from mirror.store.store import Store
+from mirror.store.store import Store, run_name
 
 
 class Generation(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,6 +113,6 @@ def _newest_readable(store: Store) -> State | None:
 
 @contextmanager
 def _writing(root: Path) -> Iterator[Store]:
-    store = Store(root, f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{os.getpid()}")
+    store = Store(root, run_name(datetime.now(UTC)))
     with store.writing():
         yield store

@@ -5,7 +5,6 @@ SIGINT and SIGTERM end it early: nothing partial is published, and what was veri
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import AsyncIterator
@@ -22,7 +21,7 @@ from mirror.run.report import Exit, Report, ReportBuilder
 from mirror.run.stop import Stop
 from mirror.run.sync import Options, first_error, serving, sync
 from mirror.store.manifest import State
-from mirror.store.store import Store
+from mirror.store.store import Store, run_name
 
 
 @asynccontextmanager
@@ -62,7 +61,7 @@ async def timed(stop: Stop, seconds: float | None) -> AsyncIterator[None]:
 def night(settings: Settings, options: Options, observer: events.Emit) -> Report:
     """Run once, in an event loop of its own; `observer` sees every event."""
     began, now = time.monotonic(), datetime.now(UTC)
-    run = f"{now:%Y%m%dT%H%M%S.%fZ}-{os.getpid()}"
+    run = run_name(now)
     names = tuple(index.name for index in options.chosen(settings))
     builder = ReportBuilder(run, f"{now:%Y-%m-%dT%H:%M:%SZ}", names, dry_run=options.dry_run)
 

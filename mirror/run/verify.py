@@ -6,7 +6,6 @@ that index's session, and only if its bytes have the digest that was published.
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Callable
@@ -25,7 +24,7 @@ from mirror.run.stop import DRAIN, Stop
 from mirror.run.sync import first_error
 from mirror.store.audit import Damage
 from mirror.store.contents import Content
-from mirror.store.store import Store
+from mirror.store.store import Store, run_name
 from mirror.store.verification import batches
 
 Progress = Callable[[int, int], None]
@@ -63,8 +62,7 @@ def verify(
     settings: Settings, wish: Wish, progress: Progress, emit: events.Emit
 ) -> tuple[Verified, signal.Signals | None]:
     """Verify the root once, and say whether a signal ended it. Raises `Busy` and `StoreError`."""
-    run = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{os.getpid()}"
-    store = Store(settings.root, run)
+    store = Store(settings.root, run_name(datetime.now(UTC)))
     with store.writing():
         return anyio.run(_awake, settings, wish, store, progress, emit)
 
@@ -100,6 +98,7 @@ class _Round:
         self._done: dict[int, bool] = {}
         self._after: str | None = ""
         """The digest up to which all was read; None: all of it."""
+        self._unread: set[str] = set()
 
     async def run(self) -> None:
         found, damages = await self._disk.generations()
@@ -115,7 +114,7 @@ class _Round:
                     await self._repair_all(left)
                 tasks.cancel_scope.cancel()
         self._found.damaged += [damage for _, damages in left for damage in damages]
-        await self._disk.note(self._after, [content.sha256 for content, _ in left])
+        await self._disk.note(self._after, {content.sha256 for content, _ in left}, self._unread)
 
     async def _drain(self) -> None:
         await self._stop.event.wait()
@@ -179,5 +178,6 @@ class _Round:
         while self._done.get(whole):
             whole += 1
         self._found.left = sum(len(part) for part in parts[whole:])
+        self._unread = {content.sha256 for part in parts[whole:] for content in part}
         self._after = None if whole == len(parts) else parts[whole - 1][-1].sha256 if whole else ""
         return broken

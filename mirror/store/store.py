@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 from mirror.errors import StoreError
@@ -158,3 +160,8 @@ class Store:
                 return None
             newest = max(self._layout.reports.iterdir(), default=None)
             return None if newest is None else newest.read_bytes()
+
+
+def run_name(began: datetime) -> str:
+    """The name of a run of this process that began then: in the order of time, and nobody else's."""
+    return f"{began:%Y%m%dT%H%M%S.%fZ}-{os.getpid()}"

@@ -74,12 +74,16 @@ class Verification:
         again = set(self._note.damaged)
         return [content for content in found if content.sha256 > self._note.after or content.sha256 in again]
 
-    async def note(self, after: str | None, damaged: Sequence[str]) -> None:
-        """Remember that all up to the digest `after` was read (None: all of it), and what of it is still damaged."""
+    async def note(self, after: str | None, damaged: set[str], unread: set[str]) -> None:
+        """Remember that all up to the digest `after` was read (None: all of it), and what of it is still damaged.
+
+        What an earlier run found and this one left `unread` is not forgotten.
+        """
         if after is None:
             await off_loop(self._write_note, None)
         else:
-            await off_loop(self._write_note, _Note(after=max(after, self._note.after), damaged=tuple(damaged)))
+            known = damaged | (unread & set(self._note.damaged))
+            await off_loop(self._write_note, _Note(after=max(after, self._note.after), damaged=tuple(sorted(known))))
 
     def _generation(
         self, number: int, generations: Generations, auditor: Auditor, collection: Collection
