@@ -332,3 +332,17 @@ def test_files_that_were_copied_are_read_too(site: Site, index: Index) -> None:
     assert done.code == 1
     assert len(done.out.splitlines()) == 1
     assert index.held
+
+
+async def test_damage_that_a_short_run_did_not_come_to_is_kept_in_mind(tmp_path: Path) -> None:
+    """What an earlier run found and this one did not read again stays noted, beside what it found itself."""
+    from mirror.store.layout import Layout
+    from mirror.store.verification import Verification
+
+    layout = Layout(tmp_path)
+    layout.state.mkdir()
+    layout.verified.write_bytes(b'{"after": "cc", "damaged": ["aa", "bb"]}')
+    verification = Verification(layout, "run", repair=True)
+    await verification.begin([], anew=False)
+    await verification.note("aa", {"dd"}, {"bb", "ee"})
+    assert json.loads(layout.verified.read_bytes()) == {"after": "cc", "damaged": ["bb", "dd"]}
