@@ -1,14 +1,17 @@
 """What a person sees of a run: bars on a terminal, plain lines elsewhere, never a secret.
 
-Everything here goes to standard error; standard output is for data.
+Everything here goes to standard error; standard output is for data. A night does not end because nobody can be
+told of it: what standard error refuses (a log on a full disk, a closed pipe) is in the report all the same.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mirror.model.names import IndexName
@@ -23,9 +26,12 @@ Say = Callable[[str], None]
 
 
 def say(text: str) -> None:
-    """One line to standard error, scrubbed, without control characters."""
+    """One line to standard error, scrubbed, without control characters; when that is refused, it ends for good."""
     line = "".join(character if character.isprintable() or character == "\n" else "?" for character in scrub(text))
-    print(line, file=sys.stderr, flush=True)
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except OSError:
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - it stands for standard error until the process ends
 
 
 @contextmanager
@@ -48,7 +54,8 @@ def showing(*, quiet: bool, verbose: bool) -> Iterator[events.Emit]:
         with Progress(*columns, console=console) as progress:
 
             def aside(text: str) -> None:
-                console.print(scrub(text), markup=False, highlight=False)
+                with suppress(OSError):
+                    console.print(scrub(text), markup=False, highlight=False)
 
             yield _Bars(progress, _Lines(aside, verbose=verbose, brief=True)).note
     else:

@@ -165,3 +165,22 @@ def test_an_index_that_cannot_even_begin_still_counts_its_files(site: Site, worl
         assert outcome.code == 3
         assert outcome.index("first")["reason"] == "configuration"
         assert outcome.index("first")["files"] == 1
+
+
+@pytest.mark.parametrize("arguments", [(), ("-v",), ("-q", "--report", "-")])
+def test_a_night_that_nobody_can_be_told_of_is_published_all_the_same(
+    site: Site, index: Index, arguments: tuple[str, ...]
+) -> None:
+    """The log lies on a full disk: that is no reason to lose a night, and no defect of ours."""
+    index.add(build_wheel("two", "1.0"), digests={"sha256": "0" * 64})
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            site.command("sync", "-c", str(site.config), *arguments),
+            env=site.process_environment,
+            stdout=subprocess.PIPE,
+            stderr=full,
+        )
+    assert done.returncode == 3
+    assert "one" in site.projects("first")
+    report = json.loads(next((site.root / "state" / "reports").iterdir()).read_text())
+    assert report["exit-code"] == 3
