@@ -26,7 +26,7 @@ from mirror.net.answers import OtherPart, body_span, expect_ok, strong_validator
 from mirror.net.authenticator import Authenticator, Resolve
 from mirror.net.body import FileBody, Sink, decoded, raw_chunks
 from mirror.net.policy import REDIRECTS, Hop, first_hop, next_hop
-from mirror.net.transport import failures_of, open_transport, request_url, timeouts
+from mirror.net.transport import failures_of, get, open_transport, timeouts
 from mirror.plan.retry import Budget
 
 T = TypeVar("T")
@@ -57,6 +57,7 @@ class Session:
         self.budget = Budget(index.limits)
         self._authenticator = Authenticator(index, resolve)
         self._transport = open_transport(index)
+        self._timeouts = timeouts(index)
         self._here = anyio.CapacityLimiter(index.limits.concurrency)
         self._everything = everything
         self._ending = ending
@@ -253,11 +254,8 @@ class Session:
                 sent.append((name.encode(), value.encode("latin-1", "replace")))
         if authorization is not None:
             sent.append((b"Authorization", authorization))
-        target = request_url(hop.url)
-        sent.insert(0, (b"Host", target.netloc))
-        limits = self.index.limits
-        with failures_of(hop.url.origin), anyio.fail_after(limits.connect_timeout + limits.stall_timeout):
-            request = httpx.Request("GET", target, headers=sent, extensions={"timeout": timeouts(self.index)})
+        request = get(hop.url, sent, self._timeouts)
+        with failures_of(hop.url.origin):
             response = await self._transport.handle_async_request(request)
         response.request = request
         return response

@@ -1,4 +1,4 @@
-"""The HTTP engine behind a session, and its exceptions in our words.
+"""Which HTTP engine is behind a session, the requests it is given, and its exceptions in our words.
 
 A session calls an `httpx.AsyncBaseTransport` directly, never a client: nothing here knows redirects,
 cookies, credentials, proxies or the environment. The pool is as large as the limiter before it, so no
@@ -11,15 +11,17 @@ import logging
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
+import anyio
 import httpcore
 import httpx
 
 from mirror.errors import Failure, Reason
 from mirror.model.index import Index
 from mirror.model.urls import Origin, Url
+from mirror.net.http1 import Http1Transport
 
 for _name in ("httpx", "httpcore", "hpack", "h2"):
     logging.getLogger(_name).setLevel(logging.CRITICAL)  # their records hold URLs and headers, secrets and all
@@ -28,36 +30,66 @@ for _name in ("httpx", "httpcore", "hpack", "h2"):
 def open_transport(index: Index) -> httpx.AsyncBaseTransport:
     """A transport for `index`, trusting the system's authorities or the configured one. Raises `Failure`."""
     most = index.limits.concurrency
+    tls = _tls(index.ca_file, ("h2", "http/1.1") if index.http2 else ("http/1.1",))
+    if not index.http2:
+        return Http1Transport(tls, most)
     limits = httpx.Limits(max_connections=most, max_keepalive_connections=most, keepalive_expiry=30)
-    return httpx.AsyncHTTPTransport(verify=_tls(index.ca_file), http2=index.http2, limits=limits, trust_env=False)
+    return _Patient(httpx.AsyncHTTPTransport(verify=tls, http2=True, limits=limits, trust_env=False))
+
+
+class _Patient(httpx.AsyncBaseTransport):
+    """One of httpx's own transports, which lets a server send one header a second for ever, with an end to that."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+        self._transport = transport
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send `request`; all headers of the answer must be there within its time-outs. Raises httpx's errors."""
+        timeout = request.extensions["timeout"]
+        with anyio.fail_after(timeout["connect"] + timeout["read"]):
+            return await self._transport.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._transport.aclose()
 
 
 @cache
-def _tls(ca_file: Path | None) -> ssl.SSLContext:
+def _tls(ca_file: Path | None, protocols: tuple[str, ...]) -> ssl.SSLContext:
     """The system's authorities, or those of `ca_file`; reading them takes 20 ms, so indexes share them."""
     try:
-        return ssl.create_default_context(cafile=ca_file)
+        context = ssl.create_default_context(cafile=ca_file)
     except (OSError, ssl.SSLError) as error:
         what = f"ca-file {ca_file} cannot be used: {error.strerror or 'not a PEM file'}"
         raise Failure(Reason.CONFIGURATION, what, holds_index=True) from error
+    context.set_alpn_protocols(protocols)
+    return context
 
 
-def request_url(url: Url) -> httpx.URL:
-    """`url` for httpx, only if httpx reads it exactly as the rules did. Raises `Failure` otherwise."""
+def get(url: Url, headers: list[tuple[bytes, bytes]], timeouts: dict[str, float]) -> httpx.Request:
+    """A GET of `url`. What stands in its request line is what the rules judged, byte for byte. Raises `Failure`."""
+    origin = _origin(url.origin)
+    target = url.target.encode("ascii")
+    headers = [(b"Host", origin.netloc), *headers]
+    return httpx.Request("GET", origin, headers=headers, extensions={"timeout": timeouts, "target": target})
+
+
+@lru_cache(maxsize=1024)
+def _origin(origin: Origin) -> httpx.URL:
+    """`origin` for httpx, only if httpx reads it exactly as the rules did. Raises `Failure` otherwise."""
     try:
-        parsed = httpx.URL(url.text)
+        parsed = httpx.URL(f"{origin}/")
         port = parsed.port or {"http": 80, "https": 443}[parsed.scheme]
-        same = Origin(parsed.scheme, parsed.raw_host.decode("ascii").strip("[]"), port) == url.origin
-        same = same and parsed.raw_path == url.target.encode("ascii") and not parsed.userinfo
+        same = Origin(parsed.scheme, parsed.raw_host.decode("ascii").strip("[]"), port) == origin
     except (httpx.InvalidURL, ValueError):
         same = False
     if not same:
-        raise Failure(Reason.REDIRECT, f"a link to {url.origin} is read in two ways and was not followed")
+        raise Failure(Reason.REDIRECT, f"a link to {origin} is read in two ways and was not followed")
     return parsed
 
 
 def timeouts(index: Index) -> dict[str, float]:
-    """The request extension by which httpx's transports take time-outs, in seconds."""
+    """The request extension by which transports take time-outs, in seconds."""
     limits = index.limits
     stall = limits.stall_timeout
     return {"connect": limits.connect_timeout, "read": stall, "write": stall, "pool": stall}

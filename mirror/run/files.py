@@ -12,7 +12,7 @@ from mirror.model.names import IndexName
 from mirror.net.body import FileBody
 from mirror.net.session import Sessions
 from mirror.run import events
-from mirror.store.admit import Admission, Staged, metadata_matches
+from mirror.store.admit import Admission, Staged, metadata_matches, staged
 from mirror.store.download import Download, Whole
 
 
@@ -54,15 +54,15 @@ class FileFetcher:
 
         Raises `Failure`, also when it is not what `pin` says that it was when it was first seen.
         """
-        staged = await self._admission.recall(link, pin)
-        fetched = staged is None
-        if staged is None:
-            staged = await self.fetch(link)
-            if pin is not None and pin.sha256 != staged.sha256:
-                raise await self.set_aside(staged, pin)
+        found = await self._admission.recall(link, pin)
+        fetched = found is None
+        if found is None:
+            found = await self.fetch(link)
+            if pin is not None and pin.sha256 != found.sha256:
+                raise await self.set_aside(found, pin)
             await self._admission.release(link)
-        obtained = Obtained(staged=staged, fetched=fetched)
-        if link.core_metadata and staged.metadata is None:
+        obtained = Obtained(staged=found, fetched=fetched)
+        if link.core_metadata and found.metadata is None:
             await self._describe(obtained)
         return obtained
 
@@ -71,10 +71,10 @@ class FileFetcher:
         if not await self._admission.is_set_aside(link):
             await self.set_aside(await self.fetch(link), known)
 
-    async def set_aside(self, staged: Staged, known: Receipt | Pin) -> Failure:
+    async def set_aside(self, file: Staged, known: Receipt | Pin) -> Failure:
         """Put a file that is not `known` any more into quarantine; what is to be said about it."""
-        failure = Failure(Reason.CHANGED, changed(staged.link, known))
-        await self._admission.set_aside(staged, failure)
+        failure = Failure(Reason.CHANGED, changed(file.link, known))
+        await self._admission.set_aside(file, failure)
         return failure
 
     async def sweep(self, index: IndexName) -> None:
@@ -83,8 +83,8 @@ class FileFetcher:
 
     async def describe(self, receipt: Receipt, link: FileLink) -> Obtained:
         """A held file with the metadata that its index offers by now. Raises `Failure`."""
-        staged = Staged(link=link, sha256=receipt.sha256, size=receipt.size, digests=receipt.digests, path=None)
-        obtained = Obtained(staged=staged, fetched=False)
+        held = Staged(link=link, sha256=receipt.sha256, size=receipt.size, digests=receipt.digests)
+        obtained = Obtained(staged=held, fetched=False)
         await self._describe(obtained)
         return obtained
 
@@ -94,7 +94,7 @@ class FileFetcher:
         whole = await download.complete()
         if whole is None:
             whole = await self._sessions.of(link).fetch(link, _Counted(download, self._emit))
-        return await self._admission.stage(link, whole)
+        return staged(link, whole)
 
     async def _describe(self, obtained: Obtained) -> None:
         """Add the metadata file beside the link, unless it is missing or not what was announced (PEP 658)."""

@@ -28,14 +28,15 @@ from mirror.store.space import Space
 
 
 class Staged(msgspec.Struct, kw_only=True):
-    """A verified file that waits for its batch. `path` is None when it is served already."""
+    """A verified file that waits for its batch: in memory, at `path`, or served already when it has neither."""
 
     link: FileLink
     sha256: str
     size: int
     digests: tuple[Digest, ...]
     """What the index announced and we checked."""
-    path: Path | None
+    path: Path | None = None
+    content: bytes | None = None
     metadata: bytes | None = None
     metadata_from: Literal["index", "wheel"] | None = None
 
@@ -54,10 +55,12 @@ class Admission:
         self._quarantine = Quarantine(layout, run)
         self._space = Space(layout.root, min_free)
         self._begun: set[Path] = set()
+        self._served: set[str] = set()
 
     def open(self) -> None:
         """Make the run's temporary directory, and see what earlier runs began. Raises `StoreError` and OSError."""
         self._directory.mkdir(parents=True)
+        self._served = {entry.name for entry in self._layout.packages.iterdir()}
         self._begun = set(self._layout.partial.glob("*/*.json"))
         self._quarantine.open()
         self._space.check()
@@ -66,15 +69,13 @@ class Admission:
         """The way of the file behind `link` to the disk."""
         return Download(self._layout, self._quarantine, self._space, link, self._next(), self._begun)
 
-    async def stage(self, link: FileLink, whole: Whole) -> Staged:
-        """A downloaded file, with the metadata inside it where its index offers none."""
-        return await off_loop(self._stage, link, whole)
-
     async def recall(self, link: FileLink, pin: Pin | None) -> Staged | None:
         """The file behind `link` if it is on disk already for the same index, and not published.
 
         Its digest comes from the link, or from `pin`, what the file was when it was first seen.
         """
+        if link.source.index not in self._served:
+            return None  # nothing of the index is here
         return await off_loop(self._recall, link, pin)
 
     async def commit(self, batch: Sequence[Staged]) -> list[Receipt]:
@@ -87,8 +88,8 @@ class Admission:
 
     async def set_aside(self, staged: Staged, failure: Failure) -> None:
         """Move a verified file that must not be published into quarantine."""
-        if staged.path is not None:
-            await off_loop(self._set_aside, staged, staged.path, failure)
+        if staged.path is not None or staged.content is not None:
+            await off_loop(self._set_aside, staged, failure)
 
     async def release(self, link: FileLink) -> None:
         """What came for `link` is right by now: forget what was set aside."""
@@ -105,11 +106,6 @@ class Admission:
 
     def _next(self) -> Path:
         return self._directory / f"{next(self._numbers):08}"
-
-    def _stage(self, link: FileLink, whole: Whole) -> Staged:
-        staged = Staged(link=link, sha256=whole.sha256, size=whole.size, digests=link.digests, path=whole.path)
-        _describe(staged, whole.path)
-        return staged
 
     def _recall(self, link: FileLink, pin: Pin | None) -> Staged | None:
         announced = next((digest.hex for digest in link.digests if digest.algorithm == "sha256"), None)
@@ -141,8 +137,8 @@ class Admission:
                 return metadata
         return None
 
-    def _set_aside(self, staged: Staged, path: Path, failure: Failure) -> None:
-        self._quarantine.put(staged.link, path, staged.sha256, staged.size, failure)
+    def _set_aside(self, staged: Staged, failure: Failure) -> None:
+        self._quarantine.put(staged.link, self._on_disk(staged), staged.sha256, staged.size, failure)
         beside(self._layout.download(staged.link)).unlink(missing_ok=True)
 
     def _sweep(self, index: IndexName) -> None:
@@ -154,19 +150,30 @@ class Admission:
     def _commit(self, batch: Sequence[Staged]) -> list[Receipt]:
         layout, touched = self._layout, {self._directory}
         described: dict[int, Path] = {}
+        fresh = [staged for staged in batch if staged.path is not None or staged.content is not None]
+        for staged in fresh:
+            _describe(staged, self._on_disk(staged))
         for position, staged in enumerate(batch):
             if staged.metadata is not None:
                 described[position] = self._next()
                 write_new(described[position], staged.metadata, 0o444)
-        fresh = [_receipt(staged).pin for staged in batch if staged.path is not None]  # the others are known already
-        unpublished.append(layout.unpublished, fresh)
+        unpublished.append(layout.unpublished, [_receipt(staged).pin for staged in fresh])  # the others are known
         staged_paths = [staged.path for staged in batch if staged.path is not None]
         flush(layout.root, [*staged_paths, *described.values(), layout.unpublished, layout.state])
         receipts = [self._place(staged, described.get(position), touched) for position, staged in enumerate(batch)]
         flush(layout.root, touched)
         for staged in batch:
             self._clear(staged)
+        self._space.look()
         return receipts
+
+    def _on_disk(self, staged: Staged) -> Path:
+        """Where the bytes of a fresh file are, which are written if they are in memory only."""
+        if staged.path is None:
+            assert staged.content is not None  # noqa: S101 - it is a fresh file
+            staged.path = self._next()
+            write_new(staged.path, staged.content, 0o444)
+        return staged.path
 
     def _place(self, staged: Staged, described: Path | None, touched: set[Path]) -> Receipt:
         """Name durable files as what they are served as, and as blobs."""
@@ -218,6 +225,12 @@ class Admission:
                 beside(staged.path).unlink()
 
 
+def staged(link: FileLink, whole: Whole) -> Staged:
+    """A downloaded file, to be admitted."""
+    content, path = whole.content, whole.path
+    return Staged(link=link, sha256=whole.sha256, size=whole.size, digests=link.digests, path=path, content=content)
+
+
 def metadata_matches(link: FileLink, metadata: bytes) -> bool:
     """Whether `metadata` is what the index announced for `link`; without a digest anything is (PEP 658)."""
     announced = link.core_metadata
@@ -245,7 +258,7 @@ def _receipt(staged: Staged) -> Receipt:
 def _describe(staged: Staged, path: Path) -> None:
     """Add the wheel's own metadata where the index offers none."""
     if not staged.link.core_metadata:
-        staged.metadata = wheel.core_metadata(path, staged.link.filename)
+        staged.metadata = wheel.core_metadata(path if staged.content is None else staged.content, staged.link.filename)
         staged.metadata_from = None if staged.metadata is None else "wheel"
 
 

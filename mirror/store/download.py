@@ -1,9 +1,11 @@
 """One file on its way to the disk, over as many tries and nights as it takes.
 
-Bytes are written and hashed as they come, and checked against all that was announced before anybody else
-sees them. What broke off stays, if a digest or a strong validator can prove that the rest belongs to it.
-Beside it stands how far its bytes are known to be right, with their sha256: a torn write, a power cut or a
-stranger's hand is noticed when the download goes on, and then it begins anew (RFC 9110 sections 13.1.5, 14).
+Bytes are written and hashed as they come, a batch with one hop to a thread, and checked against all that was
+announced before anybody else sees them. A small file is checked in memory and written with its batch of others
+(`admit`), so that it costs no hop at all. What broke off stays, if a digest or a strong validator can prove that
+the rest belongs to it. Beside it stands how far its bytes are known to be right, with their sha256: a torn
+write, a power cut or a stranger's hand is noticed when the download goes on, and then it begins anew (RFC 9110
+sections 13.1.5, 14).
 """
 
 from __future__ import annotations
@@ -24,13 +26,15 @@ from mirror.store.quarantine import Quarantine
 from mirror.store.space import Space
 
 BATCH = 1 << 20  # bytes hashed and written in one hop to a thread
+SMALL = 1 << 16  # bytes of a file that waits for its batch in memory
 _NOTE = 2048  # bytes of a checkpoint, so that it is overwritten by one write
 
 
 class Whole(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that came as it was announced. It may lie in `partial` until it is admitted."""
+    """A file that came as it was announced: in memory, or on disk, perhaps in `partial`, until it is admitted."""
 
-    path: Path
+    path: Path | None
+    content: bytes | None = None
     sha256: str
     size: int
 
@@ -62,6 +66,25 @@ class _Writing:
         for descriptor in (self.descriptor, self.note):
             if descriptor is not None:
                 os.close(descriptor)
+
+
+class _Coming(msgspec.Struct, kw_only=True):
+    """What is known of the answer that brings a file, and how far it is."""
+
+    start: int
+    announced: int | None
+    validator: str | None
+    pending: list[bytes] = []
+    """What came and was not written yet."""
+    waiting: int = 0
+    """How many bytes that is."""
+    writing: _Writing | None = None
+    ended: bool = False
+    """Whether all of it came, so that nothing is left to go on with."""
+
+    def joined(self) -> bytes:
+        """What is pending, in one piece."""
+        return self.pending[0] if len(self.pending) == 1 else b"".join(self.pending)
 
 
 class Download:
@@ -98,39 +121,56 @@ class Download:
 
         `announced` is the size of the whole file as far as the server tells, `validator` its strong ETag.
         """
-        sizes = [size for size in (announced, self.link.size) if size is not None]
-        writing = await off_loop(self._open, start, max(sizes, default=0))
-        try:
-            await self._take(writing, validator, chunks)
-        except BaseException as error:
-            hopeless = isinstance(error, Failure) and not error.retryable and error.reason is not Reason.NO_SPACE
-            await off_loop(self._break_off, writing, validator, hopeless=hopeless)
-            raise
-        finally:
-            writing.close()
-        return await off_loop(self._finish, writing, announced)
-
-    async def _take(self, writing: _Writing, validator: str | None, chunks: AsyncIterator[bytes]) -> None:
-        pending: list[bytes] = []
-        waiting = 0
+        coming = _Coming(start=start, announced=announced, validator=validator)
         try:
             async for chunk in chunks:
-                pending.append(chunk)
-                waiting += len(chunk)
-                if waiting >= BATCH:
-                    data, waiting = b"".join(pending), 0
-                    pending.clear()
-                    await off_loop(self._write, writing, data)
-                    await off_loop(self._checkpoint, writing, validator)
-        finally:
-            if pending:
-                await off_loop(self._write, writing, b"".join(pending))
-        if writing.note is not None:
-            await off_loop(self._checkpoint, writing, validator)
+                coming.pending.append(chunk)
+                coming.waiting += len(chunk)
+                if coming.waiting >= BATCH:
+                    await off_loop(self._write, coming)
+            small = self._in_memory(coming)
+            return small if small is not None else await off_loop(self._end, coming)
+        except BaseException as error:
+            if not coming.ended:
+                hopeless = isinstance(error, Failure) and not error.retryable and error.reason is not Reason.NO_SPACE
+                await off_loop(self._break_off, coming, hopeless=hopeless)
+            raise
 
-    def _write(self, writing: _Writing, data: bytes) -> None:
+    def _in_memory(self, coming: _Coming) -> Whole | None:
+        """The file as it lies in memory, if it is small and nothing is wrong with it; the disk sees all others."""
+        size = coming.waiting
+        begun = coming.writing is not None or coming.start > 0 or self._has_part
+        if begun or size > SMALL or not self.link.digests or not self._space.spares(size):
+            return None
+        content = coming.joined()
+        found = {name: hashlib.new(name, content, usedforsecurity=False).hexdigest() for name in self._algorithms}
+        if _wrong(self.link, coming.announced, size, found) is not None:
+            return None
+        return Whole(path=None, content=content, sha256=found["sha256"], size=size)
+
+    def _write(self, coming: _Coming) -> None:
+        """Write and hash what is pending, and note how far that is."""
+        writing = self._absorb(coming)
+        self._checkpoint(writing, coming.validator)
+
+    def _absorb(self, coming: _Coming) -> _Writing:
+        data = coming.joined()
+        coming.pending.clear()
+        coming.waiting = 0
+        if coming.writing is None:
+            coming.writing = self._open(coming)
         self._space.require(len(data))
-        writing.absorb(data)
+        coming.writing.absorb(data)
+        return coming.writing
+
+    def _end(self, coming: _Coming) -> Whole:
+        """The file, now that all of it came. Raises `Failure` when it is not what was announced."""
+        writing = self._absorb(coming)
+        if writing.note is not None:
+            self._checkpoint(writing, coming.validator)
+        coming.ended = True
+        writing.close()
+        return self._finish(writing, coming.announced)
 
     def _complete(self) -> Whole | None:
         self._resume()
@@ -165,8 +205,9 @@ class Download:
         self._part = hashes, saved.size
         return Partial(size=saved.size, validator=saved.validator)
 
-    def _open(self, start: int, size: int) -> _Writing:
-        self._space.require(size - start)
+    def _open(self, coming: _Coming) -> _Writing:
+        start = coming.start
+        self._space.require(max(coming.announced or 0, self.link.size or 0) - start)
         if self._part is None or start != self._part[1]:
             if self._has_part:
                 self._drop()
@@ -196,24 +237,36 @@ class Download:
         saved = _Checkpoint(size=writing.size, sha256=writing.hashes["sha256"].hexdigest(), validator=validator)
         os.pwrite(writing.note, msgspec.json.encode(saved).ljust(_NOTE), 0)
 
-    def _break_off(self, writing: _Writing, validator: str | None, *, hopeless: bool) -> None:
-        fits = 0 < writing.size <= (self.link.size or writing.size)
-        if fits and not hopeless and self._provable(validator):
-            self._checkpoint(writing, validator)
-        else:
-            writing.path.unlink(missing_ok=True)
-            if self._has_part:
+    def _break_off(self, coming: _Coming, *, hopeless: bool) -> None:
+        if coming.pending and not hopeless:
+            self._absorb(coming)
+        writing = coming.writing
+        if writing is None:
+            if hopeless and self._has_part:
                 self._drop()
+            return
+        fits = 0 < writing.size <= (self.link.size or writing.size)
+        try:
+            if fits and not hopeless and self._provable(coming.validator):
+                self._checkpoint(writing, coming.validator)
+            else:
+                writing.path.unlink(missing_ok=True)
+                if self._has_part:
+                    self._drop()
+        finally:
+            writing.close()
 
     def _finish(self, writing: _Writing, announced: int | None) -> Whole:
         found = {name: value.hexdigest() for name, value in writing.hashes.items()}
-        try:
-            _check(self.link, announced, writing, found)
-        except Failure as failure:
+        failure = _wrong(self.link, announced, writing.size, found)
+        if failure is None and not self.link.digests and not wheel.whole(writing.path, self.link.filename):
+            what = "what came is not, or not all of, the archive that its name says; perhaps a login page, or cut short"
+            failure = Failure(Reason.CONTENT, what, retryable=True)
+        if failure is not None:
             self._quarantine.put(self.link, writing.path, found["sha256"], writing.size, failure)
             if self._has_part:
                 self._drop()
-            raise
+            raise failure
         writing.path.chmod(0o444)
         return Whole(path=writing.path, sha256=found["sha256"], size=writing.size)
 
@@ -231,20 +284,21 @@ class Download:
     def _has_part(self) -> bool:
         return beside(self._kept) in self._begun
 
+    @property
+    def _algorithms(self) -> set[str]:
+        return {"sha256", *(digest.algorithm for digest in self.link.digests)}
+
     def _hashes(self) -> dict[str, hashlib._Hash]:
-        names = {"sha256", *(digest.algorithm for digest in self.link.digests)}
-        return {name: hashlib.new(name, usedforsecurity=False) for name in names}
+        return {name: hashlib.new(name, usedforsecurity=False) for name in self._algorithms}
 
 
-def _check(link: FileLink, announced: int | None, writing: _Writing, found: dict[str, str]) -> None:
+def _wrong(link: FileLink, announced: int | None, size: int, found: dict[str, str]) -> Failure | None:
+    """Why bytes of this size and with these digests are not the file, or None."""
     for expected, who in ((announced, "the server"), (link.size, "the page")):
-        if expected is not None and writing.size != expected:
-            what = f"{writing.size} bytes came, {who} announced {expected}"
-            raise Failure(Reason.SIZE, what, retryable=True)
+        if expected is not None and size != expected:
+            return Failure(Reason.SIZE, f"{size} bytes came, {who} announced {expected}", retryable=True)
     for digest in link.digests:
         if found[digest.algorithm] != digest.hex:
             what = f"the {digest.algorithm} of what came is {found[digest.algorithm]}, announced was {digest.hex}"
-            raise Failure(Reason.DIGEST, what, retryable=True)
-    if not link.digests and not wheel.whole(writing.path, link.filename):
-        what = "what came is not, or not all of, the archive that its name says; perhaps a login page, or cut short"
-        raise Failure(Reason.CONTENT, what, retryable=True)
+            return Failure(Reason.DIGEST, what, retryable=True)
+    return None

@@ -17,6 +17,7 @@ class Space:
 
     def __init__(self, root: Path, min_free: int) -> None:
         self._root, self._min_free = root, min_free
+        self._spare = 0
 
     def check(self) -> None:
         """Raise `StoreError` when less than what must stay is free already."""
@@ -24,12 +25,26 @@ class Space:
             what = f"only {self._free()} bytes are free below {self._root}, and min-free is {self._min_free}"
             raise StoreError(f"{what}; run mirror gc, or make room")
 
+    def look(self) -> None:
+        """See how much is free. Raises OSError."""
+        self._free()
+
     def require(self, size: int) -> None:
         """Raise `Failure` when `size` bytes more would take what must stay free."""
         if self._free() - size < self._min_free:
             what = f"{size} bytes more would leave less than min-free ({self._min_free} bytes) on the mirror's disk"
             raise Failure(Reason.NO_SPACE, f"{what}; run mirror gc, or make room")
 
+    def spares(self, size: int) -> bool:
+        """Whether `size` bytes more are nothing to think about, without a look at the disk.
+
+        Half of what was free at the last look may be taken so; every commit looks again.
+        """
+        self._spare -= size
+        return self._spare >= 0
+
     def _free(self) -> int:
         disk = os.statvfs(self._root)
-        return disk.f_bavail * disk.f_frsize
+        free = disk.f_bavail * disk.f_frsize
+        self._spare = (free - self._min_free) // 2
+        return free

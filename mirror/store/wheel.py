@@ -41,13 +41,13 @@ class _NoArchiveError(Exception):
     pass
 
 
-def core_metadata(path: Path, filename: str) -> bytes | None:
-    """The METADATA of the wheel at `path`, byte for byte (PEP 658), or None when it cannot be had."""
+def core_metadata(wheel_file: Path | bytes, filename: str) -> bytes | None:
+    """The METADATA of a wheel, on disk or in memory, byte for byte (PEP 658), or None when it cannot be had."""
     if not filename.endswith(".whl"):
         return None
     directory = "-".join(filename.split("-")[:2]).lower()
     try:
-        with _judged(path) as file, zipfile.ZipFile(file) as wheel:
+        with _judged(wheel_file) as file, zipfile.ZipFile(file) as wheel:
             for member in wheel.infolist():
                 head, _, tail = member.filename.partition("/")
                 if tail == "METADATA" and _same(head.removesuffix(".dist-info"), directory):
@@ -105,15 +105,15 @@ class _Disk(io.FileIO):
 
 
 @contextmanager
-def _judged(path: Path) -> Iterator[IO[bytes]]:
-    """The file at `path`; what a broken archive makes its reader raise becomes `_NoArchiveError`. Raises OSError."""
-    disk = _Disk(path)
-    with io.BufferedReader(disk) as file:
+def _judged(where: Path | bytes) -> Iterator[IO[bytes]]:
+    """The file there; what a broken archive makes its reader raise becomes `_NoArchiveError`. Raises OSError."""
+    raw = io.BytesIO(where) if isinstance(where, bytes) else _Disk(where)
+    with raw if isinstance(raw, io.BytesIO) else io.BufferedReader(raw) as file:
         try:
             yield file
         except (*_BROKEN, OSError) as error:
-            if disk.refused is not None:
-                raise disk.refused from error
+            if isinstance(raw, _Disk) and raw.refused is not None:
+                raise raw.refused from error
             if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
                 raise  # a broken stream has no number, a wild offset this one
             raise _NoArchiveError from error

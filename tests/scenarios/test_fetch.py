@@ -146,7 +146,8 @@ def test_one_bad_try_is_made_good_within_the_run(site: Site, world: World, fault
     outcome = site.sync()
     assert outcome.code == 0
     assert site.files("bad")[WHEEL.filename]["hashes"] == {"sha256": WHEEL.sha256}
-    assert outcome.index("bad")["retries"] == 1
+    # a connection that was used before may have been closed just then: that is no try, and is made good unseen
+    assert outcome.index("bad")["retries"] == (0 if fault is faults.reset_at_once else 1)
     assert outcome.index("bad")["files-fetched"] == 1
 
 

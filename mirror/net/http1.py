@@ -1,0 +1,413 @@
+"""HTTP/1.1 as most requests of a night are made: a pool of connections, each with llhttp as its parser.
+
+What arrives is believed only as far as llhttp's strict reading accepts it (RFC 9112). An answer that ends
+before its framing says so is an error; only one without any framing may end with the connection, and over
+TLS only after a close_notify. What comes when nothing was asked ends the connection, so that no answer is
+ever taken for another's. A connection is used again only after an answer that came to its end.
+
+A server may close an idle connection just when it is used again: such a request is sent once more on a new
+one, if no byte of an answer came. Nothing else is repeated here. At most `_WAITING` bytes of a body wait for
+whoever reads it; then the socket is not read any further, so that the server has to wait, too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import AsyncIterator
+
+import anyio
+import httptools
+import httpx
+
+_PIECE = 1 << 18  # bytes that one read of a socket may take
+_WAITING = 1 << 20
+_MAX_HEAD = 1 << 16  # bytes of a status line and headers, those of interim answers and trailers as well
+_EXPIRY = 30.0  # seconds after which an idle connection is not used again
+_EYEBALLS = 0.25  # seconds until the next address of a name is tried beside the first (RFC 8305)
+
+Origin = tuple[bytes, bytes, int]
+_DEFAULT_PORTS = {b"http": 80, b"https": 443}
+
+
+class Http1Transport(httpx.AsyncBaseTransport):
+    """Up to `most` connections to any origins; a caller never has more than `most` answers open."""
+
+    def __init__(self, tls: ssl.SSLContext, most: int) -> None:
+        """`tls` is for https; it must offer no other protocol than HTTP/1.1."""
+        self._tls, self._most = tls, most
+        self._buffer = memoryview(bytearray(_PIECE))  # one for all: it is emptied before the next read
+        self._connections: set[_Connection] = set()
+        self._idle: dict[Origin, list[_Connection]] = {}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a GET and return its answer, whose body is still to be read and closed. Raises httpx's errors.
+
+        Takes the extensions `timeout` (connect and read, seconds) and `target` (what stands in the request line).
+        """
+        timeout = request.extensions["timeout"]
+        origin = _origin(request.url)
+        message = _message(request)
+        while True:
+            connection = self._reusable(origin)
+            fresh = connection is None
+            if connection is None:
+                connection = await self._connect(origin, timeout["connect"])
+            try:
+                answer = await connection.ask(message, timeout["read"])
+            except _Unheard as error:
+                cause = error.__cause__
+                if isinstance(cause, ssl.SSLError) and "ALERT" in (cause.reason or ""):  # TLS 1.3 refuses us this late
+                    raise httpx.ConnectError(str(cause)) from cause
+                if fresh:
+                    raise httpx.RemoteProtocolError("the server closed the connection without an answer") from error
+            else:
+                return httpx.Response(answer.status, headers=answer.headers, stream=_Body(self, connection))
+
+    async def aclose(self) -> None:
+        """Close every connection, also those in use."""
+        lost = [connection.lost for connection in self._connections]
+        for connection in list(self._connections):
+            connection.abort()
+        if lost:
+            await asyncio.wait(lost)
+
+    def release(self, connection: _Connection) -> None:
+        """Take back a connection whose answer was read or given up."""
+        if connection.reusable:
+            connection.idle_since = asyncio.get_running_loop().time()
+            self._idle.setdefault(connection.origin, []).append(connection)
+        else:
+            connection.abort()
+
+    def forget(self, connection: _Connection) -> None:
+        """Note that a connection is gone."""
+        self._connections.discard(connection)
+        idle = self._idle.get(connection.origin, [])
+        if connection in idle:
+            idle.remove(connection)
+
+    def _reusable(self, origin: Origin) -> _Connection | None:
+        """The idle connection that was used last: the others grow old and go."""
+        idle = self._idle.get(origin, [])
+        oldest = asyncio.get_running_loop().time() - _EXPIRY
+        while idle:
+            connection = idle.pop()
+            if connection.reusable and connection.idle_since > oldest:
+                return connection
+            connection.abort()
+        return None
+
+    async def _connect(self, origin: Origin, seconds: float) -> _Connection:
+        self._make_room()
+        scheme, host, port = origin
+        secure = scheme == b"https"
+        try:
+            with anyio.fail_after(seconds):
+                _, connection = await asyncio.get_running_loop().create_connection(
+                    lambda: _Connection(self, origin, self._buffer),
+                    host.decode("ascii"),
+                    port,
+                    ssl=self._tls if secure else None,
+                    happy_eyeballs_delay=_EYEBALLS,
+                )
+        except TimeoutError as error:
+            if error.errno is not None:  # the kernel's own, ETIMEDOUT
+                raise httpx.ConnectError(str(error)) from error
+            raise httpx.ConnectTimeout("no connection in time") from None
+        except (OSError, UnicodeError) as error:  # ssl.SSLError is an OSError
+            raise httpx.ConnectError(str(error)) from error
+        return connection
+
+    def _make_room(self) -> None:
+        """Give up the connection that is idle for longest when there is no room for another one."""
+        if len(self._connections) < self._most:
+            return
+        oldest = min((idle[0] for idle in self._idle.values() if idle), key=lambda one: one.idle_since, default=None)
+        if oldest is not None:
+            self._idle[oldest.origin].remove(oldest)
+            oldest.abort()
+
+
+class _Unheard(Exception):
+    """The connection ended before any byte of an answer."""
+
+
+class _Connection(asyncio.BufferedProtocol):
+    """One connection and the answer on it. The parser's callbacks change `_answer`; whoever waits is woken by them."""
+
+    idle_since = 0.0
+
+    def __init__(self, pool: Http1Transport, origin: Origin, buffer: memoryview) -> None:
+        self.origin = origin
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._pool, self._buffer = pool, buffer
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._answer: _Answer | None = None
+        self._paused = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._deadline = 0.0
+        self._alarm: asyncio.TimerHandle | None = None
+
+    @property
+    def reusable(self) -> bool:
+        """Whether another request may be sent: the last answer came to its end, and nothing behind it."""
+        ready = self._answer is None or self._answer.clean
+        return ready and self._transport is not None and not self._transport.is_closing()
+
+    async def ask(self, message: bytes, seconds: float) -> _Answer:
+        """Send a request; its answer when all headers are here, which must take at most `seconds`."""
+        answer = self._answer = _Answer(seconds)
+        if self._transport is None or self._transport.is_closing():
+            raise _Unheard
+        self._resume()
+        self._transport.write(message)
+        self._deadline = self._loop.time() + seconds
+        try:
+            while not answer.headed and answer.error is None:
+                await self._wait()
+        finally:
+            if not answer.headed:
+                self.abort()
+        if answer.error is not None and not answer.headed:
+            raise answer.error
+        return answer
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it comes. Each part must come within the read time-out, counted from when it is waited for."""
+        answer = self._answer
+        assert answer is not None  # noqa: S101 - a body belongs to an answer
+        while True:
+            while answer.chunks:
+                chunk = answer.chunks.popleft()
+                answer.waiting -= len(chunk)
+                if not answer.waiting:
+                    self._resume()
+                yield chunk
+            if answer.error is not None:
+                raise answer.error
+            if answer.complete:
+                return
+            self._deadline = self._loop.time() + answer.seconds
+            await self._wait()
+
+    def abort(self) -> None:
+        """End the connection at once; `lost` is done soon."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _resume(self) -> None:
+        if self._paused and self._transport is not None:
+            self._paused = False
+            self._transport.resume_reading()
+
+    async def _wait(self) -> None:
+        """Until something came, or `_deadline` passed."""
+        if self._alarm is None:
+            self._alarm = self._loop.call_at(self._deadline, self._ring)
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _ring(self) -> None:
+        """One alarm serves many waits: where the deadline has moved meanwhile, it is set again."""
+        self._alarm = None
+        if self._waiter is None:
+            return
+        if self._loop.time() < self._deadline:
+            self._alarm = self._loop.call_at(self._deadline, self._ring)
+        else:
+            self._fail(httpx.ReadTimeout("the server stopped sending"))
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _fail(self, error: Exception) -> None:
+        if self._answer is not None and not self._answer.complete and self._answer.error is None:
+            self._answer.error = error
+        self._wake()
+        self.abort()
+
+    # asyncio's calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what a stream socket has
+        self._transport = transport
+        self._pool._connections.add(self)
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
+        """Where the next bytes go."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Parse what came."""
+        answer = self._answer
+        if answer is None or answer.complete:  # nothing was asked, or all of it was answered
+            self.abort()
+            return
+        answer.received = True
+        if not answer.headed:
+            answer.head_size += nbytes
+        try:
+            self._parser.feed_data(self._buffer[:nbytes])
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else None
+            self._fail(cause if isinstance(cause, httpx.RemoteProtocolError) else httpx.RemoteProtocolError(str(error)))
+            return
+        if not answer.headed and answer.head_size > _MAX_HEAD:
+            self._fail(httpx.RemoteProtocolError("the headers are too large"))
+        elif answer.waiting >= _WAITING and not self._paused and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def eof_received(self) -> None:
+        """The server's end: an answer without any framing ends here, and no other may."""
+        answer = self._answer
+        if answer is not None and answer.headed and answer.until_closed and answer.error is None:
+            answer.complete = True
+            self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Whatever was not complete by now never will be."""
+        answer = self._answer
+        if answer is not None and not answer.complete:
+            if not answer.received:
+                unheard = _Unheard()
+                unheard.__cause__ = exc
+                self._fail(unheard)
+            elif exc is not None:
+                self._fail(httpx.ReadError(str(exc)))
+            else:
+                self._fail(httpx.RemoteProtocolError("the connection ended before the answer"))
+        self._pool.forget(self)
+        if self._alarm is not None:
+            self._alarm.cancel()
+        if not self.lost.done():
+            self.lost.set_result(None)
+
+    # llhttp's calls
+
+    def on_message_begin(self) -> None:
+        """A second answer to one question is none."""
+        if self._answer is not None and self._answer.complete:
+            self._answer.clean = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Note a header; a trailer only counts."""
+        answer = self._answer
+        assert answer is not None  # noqa: S101 - bytes without a question are not parsed
+        answer.fields_size += len(name) + len(value) + 4
+        if answer.fields_size > _MAX_HEAD:
+            raise httpx.RemoteProtocolError("the headers are too large")
+        if not answer.headed:
+            answer.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """The head of the answer, or of an interim one before it."""
+        answer = self._answer
+        assert answer is not None  # noqa: S101 - as above
+        status = self._parser.get_status_code()
+        if answer.complete:
+            return
+        if status < 200:
+            answer.headers.clear()
+            answer.interim = True
+            return
+        answer.interim = False
+        answer.status = status
+        fields = {name.lower(): value for name, value in answer.headers}
+        coding = fields.get(b"transfer-encoding")
+        if coding is not None and coding.strip().lower() != b"chunked":
+            raise httpx.RemoteProtocolError("the answer has a transfer coding that was not asked for")
+        answer.headed = True
+        framed = coding is not None or b"content-length" in fields
+        if status in (204, 304) and framed:  # no body follows, whatever the headers say (RFC 9112 section 6.3)
+            answer.complete = True
+            answer.clean = self._parser.should_keep_alive()
+            self._parser = httptools.HttpResponseParser(self)  # the old one waits for that body
+        answer.until_closed = not framed
+        self._wake()
+
+    def on_body(self, data: bytes) -> None:
+        """A part of the body."""
+        answer = self._answer
+        assert answer is not None  # noqa: S101 - as above
+        if answer.complete:
+            answer.clean = False
+            return
+        answer.chunks.append(data)
+        answer.waiting += len(data)
+        self._wake()
+
+    def on_message_complete(self) -> None:
+        """The end of the body, or of an interim answer."""
+        answer = self._answer
+        assert answer is not None  # noqa: S101 - as above
+        if answer.interim or answer.complete:
+            return
+        answer.complete = True
+        answer.clean = self._parser.should_keep_alive()
+        self._wake()
+
+
+class _Answer:
+    """What has come of an answer by now."""
+
+    __slots__ = (
+        *("status", "headers", "chunks", "waiting", "seconds", "error", "head_size", "fields_size"),
+        *("received", "headed", "interim", "until_closed", "complete", "clean"),
+    )
+
+    def __init__(self, seconds: float) -> None:
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.chunks: deque[bytes] = deque()
+        self.waiting = 0  # bytes of `chunks`
+        self.seconds = seconds
+        self.error: Exception | None = None
+        self.head_size = self.fields_size = 0
+        self.received = self.headed = self.interim = self.until_closed = False
+        self.complete = False  # all of it came
+        self.clean = False  # and nothing behind it, so that the connection can be used again
+
+
+class _Body(httpx.AsyncByteStream):
+    """The body of an answer; closing it gives the connection back."""
+
+    def __init__(self, pool: Http1Transport, connection: _Connection) -> None:
+        self._pool = pool
+        self._connection: _Connection | None = connection
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        assert self._connection is not None  # noqa: S101 - reading after closing is a defect
+        return self._connection.chunks()
+
+    async def aclose(self) -> None:
+        """Give the connection back: for another request if all of the answer came, else it is closed."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._pool.release(connection)
+
+
+def _origin(url: httpx.URL) -> Origin:
+    return url.raw_scheme, url.raw_host, url.port or _DEFAULT_PORTS[url.raw_scheme]
+
+
+def _message(request: httpx.Request) -> bytes:
+    """The request as it is sent. Raises `httpx.LocalProtocolError` where a value would make two lines of one."""
+    target: bytes = request.extensions.get("target") or request.url.raw_path
+    lines = [b"GET %b HTTP/1.1" % target, *(b"%b: %b" % header for header in request.headers.raw), b"", b""]
+    message = b"\r\n".join(lines)
+    breaks = len(lines) - 1
+    if message.count(b"\n") != breaks or message.count(b"\r") != breaks or b"\0" in message or target.count(b" "):
+        raise httpx.LocalProtocolError("a header of the request holds a line break")
+    return message
