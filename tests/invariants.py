@@ -95,7 +95,7 @@ def _generation(root: Path, generation: Path) -> Iterator[str]:
 
 def _file(root: Path, where: str, record: dict[str, Any]) -> Iterator[str]:
     sha256, name = record["sha256"], record["filename"]
-    path = root / "public/packages" / record["index"] / sha256[:2] / sha256[2:4] / sha256 / name
+    path = root / "public/packages" / record["index"] / sha256[:2] / sha256 / name
     if not path.is_file():
         yield f"I1: {where}: {record['index']}/{name} is missing"
         return

@@ -41,7 +41,7 @@ class FileLink(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _location(file: Receipt | Pin) -> str:
-    return f"{file.index}/{file.sha256[:2]}/{file.sha256[2:4]}/{file.sha256}/{file.filename}"
+    return f"{file.index}/{file.sha256[:2]}/{file.sha256}/{file.filename}"
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True, tag="file", tag_field="kind", omit_defaults=True):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from mirror.errors import Failure
 from mirror.model.files import FileLink, Pin, Receipt
@@ -98,7 +99,7 @@ class Admission:
 
     async def discard(self, staged: Staged) -> None:
         """Remove a verified file that is not to be admitted."""
-        await off_loop(self._clear, staged)
+        await off_loop(self._discard, staged)
 
     async def sweep(self, index: IndexName) -> None:
         """Remove the broken-off downloads of an index that was had in full: nobody will go on with them."""
@@ -149,23 +150,29 @@ class Admission:
 
     def _commit(self, batch: Sequence[Staged]) -> list[Receipt]:
         layout, touched = self._layout, {self._directory}
-        described: dict[int, Path] = {}
-        fresh = [staged for staged in batch if staged.path is not None or staged.content is not None]
-        for staged in fresh:
-            _describe(staged, self._on_disk(staged))
-        for position, staged in enumerate(batch):
-            if staged.metadata is not None:
-                described[position] = self._next()
-                write_new(described[position], staged.metadata, 0o444)
-        unpublished.append(layout.unpublished, [_receipt(staged).pin for staged in fresh])  # the others are known
-        staged_paths = [staged.path for staged in batch if staged.path is not None]
-        flush(layout.root, [*staged_paths, *described.values(), layout.unpublished, layout.state])
-        receipts = [self._place(staged, described.get(position), touched) for position, staged in enumerate(batch)]
+        described: list[Path | None] = []
+        fresh: list[Receipt] = []
+        receipts: list[Receipt] = []
+        for staged in batch:
+            new = staged.path is not None or staged.content is not None
+            if new:
+                _describe(staged, self._on_disk(staged))
+            described.append(None if staged.metadata is None else self._next())
+            if staged.metadata is not None and described[-1] is not None:
+                write_new(described[-1], staged.metadata, 0o444)
+            receipts.append(_receipt(staged))
+            if new:
+                fresh.append(receipts[-1])
+        unpublished.append(layout.unpublished, [receipt.pin for receipt in fresh])  # the others are known already
+        written = [path for path in (*(staged.path for staged in batch), *described) if path is not None]
+        flush(layout.root, [*written, layout.unpublished, layout.state])
+        placed = [self._place(*facts, touched) for facts in zip(batch, receipts, described, strict=True)]
         flush(layout.root, touched)
         for staged in batch:
-            self._clear(staged)
+            if staged.path is not None and staged.path.parent != self._directory:
+                beside(staged.path).unlink()
         self._space.look()
-        return receipts
+        return placed
 
     def _on_disk(self, staged: Staged) -> Path:
         """Where the bytes of a fresh file are, which are written if they are in memory only."""
@@ -175,14 +182,16 @@ class Admission:
             write_new(staged.path, staged.content, 0o444)
         return staged.path
 
-    def _place(self, staged: Staged, described: Path | None, touched: set[Path]) -> Receipt:
+    def _place(self, staged: Staged, receipt: Receipt, described: Path | None, touched: set[Path]) -> Receipt:
         """Name durable files as what they are served as, and as blobs."""
-        receipt = _receipt(staged)
-        self._serve(staged.path, receipt.sha256, self._layout.package(receipt), touched)
-        if described is not None and receipt.metadata_sha256 is not None:
-            served = self._serve_metadata(described, receipt.metadata_sha256, self._layout.metadata(receipt), touched)
-            receipt = msgspec.structs.replace(receipt, metadata_sha256=served)
-        return receipt
+        package = self._layout.package(receipt)
+        make_directories(package.parent, touched)
+        self._serve(staged.path, receipt.sha256, package, touched)
+        if described is None or receipt.metadata_sha256 is None:
+            return receipt
+        metadata = self._layout.metadata(receipt)
+        served = self._serve_metadata(described, receipt.metadata_sha256, metadata, touched)
+        return receipt if served == receipt.metadata_sha256 else replace(receipt, metadata_sha256=served)
 
     def _serve_metadata(self, described: Path, sha256: str, metadata: Path, touched: set[Path]) -> str:
         """The digest of what is served at `metadata` in the end: the first seen, unless it is not what its blob is."""
@@ -193,31 +202,42 @@ class Admission:
                     described.unlink()
                     return first
         self._serve(described, sha256, metadata, touched)
-        described.unlink()
         return sha256
 
     def _serve(self, staged: Path | None, sha256: str, served: Path, touched: set[Path]) -> None:
         """Have the bytes at `staged`, or those served already, be served and be a blob, on disk once.
 
         A blob never comes before the name that says whose it is, so that no file is fetched twice after a kill.
+        The name `staged` is gone afterwards.
         """
         blob = self._layout.blob(sha256)
-        make_directories(served.parent, touched)
-        make_directories(blob.parent, touched)
-        if staged is not None:
-            shared = blob.exists() and _is(blob, sha256)
+        if blob.parent not in touched:
+            make_directories(blob.parent, touched)
+        there = blob.exists()
+        if staged is None:
+            self._ensure(served, blob, sha256)
+        elif not there and self._add(staged, served):
+            staged.rename(blob)
+        else:
+            shared = there and _is(blob, sha256)
             self._ensure(blob if shared else staged, served, sha256)
-        self._ensure(served, blob, sha256)
+            self._ensure(served, blob, sha256)
+            staged.unlink()
 
-    def _ensure(self, source: Path, target: Path, sha256: str) -> None:
-        """Have `target` be the bytes at `source`, whose digest is known; what else is there is replaced."""
+    def _add(self, source: Path, target: Path) -> bool:
+        """Give the bytes at `source` the name `target` as well, unless it is taken."""
         try:
             add_name(source, target, self._next())
         except FileExistsError:
-            if not target.samefile(source) and not _is(target, sha256):
-                replace_name(source, target, self._next())
+            return False
+        return True
 
-    def _clear(self, staged: Staged) -> None:
+    def _ensure(self, source: Path, target: Path, sha256: str) -> None:
+        """Have `target` be the bytes at `source`, whose digest is known; what else is there is replaced."""
+        if not self._add(source, target) and not target.samefile(source) and not _is(target, sha256):
+            replace_name(source, target, self._next())
+
+    def _discard(self, staged: Staged) -> None:
         """Remove the names that a file had while it was on its way."""
         if staged.path is not None:
             staged.path.unlink()

@@ -147,13 +147,18 @@ def digest(path: Path) -> str:
 
 
 def make_directories(path: Path, made: set[Path]) -> None:
-    """Make `path` and its missing parents; every directory whose entries changed is added to `made`."""
-    if path.is_dir():
-        made.add(path)
-        return
-    make_directories(path.parent, made)
-    path.mkdir(mode=0o755, exist_ok=True)
+    """Make `path` and its missing parents; every directory whose entries changed is added to `made`. Raises OSError."""
     made.add(path)
+    try:
+        path.mkdir(mode=0o755)
+    except FileExistsError:
+        if not path.is_dir():
+            raise
+        return
+    except FileNotFoundError:
+        make_directories(path.parent, made)
+        path.mkdir(mode=0o755)
+    made.add(path.parent)
 
 
 def _with_descriptor(path: Path, operation: Callable[[int], None]) -> None:

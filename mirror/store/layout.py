@@ -2,8 +2,8 @@
 
 ```
 <root>/lock                              one writer
-       store/sha256/ab/cd/<hex>          blobs, 0444, written once
-       public/packages/<index>/ab/cd/<sha256>/<file>[.metadata]   hard links to blobs; a path never changes
+       store/sha256/ab/<hex>             blobs, 0444, written once
+       public/packages/<index>/ab/<sha256>/<file>[.metadata]   hard links to blobs; a path never changes
        public/current -> ../gen/000042   the switch
        gen/000042/<tree>/simple/...      pages; gen/000042/<tree>/packages -> public/packages
        gen/000042/manifest.jsonl         the truth
@@ -60,7 +60,7 @@ class Layout:
 
     def blob(self, sha256: str) -> Path:
         """The blob with this digest (hexadecimal)."""
-        return self.blobs / sha256[:2] / sha256[2:4] / sha256
+        return self.blobs / sha256[:2] / sha256
 
     def package(self, receipt: Receipt) -> Path:
         """Where a file is served from."""

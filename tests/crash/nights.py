@@ -183,7 +183,7 @@ def open_night(name: str, directory: Path) -> Iterator[Night]:
 
 def _package(root: Path, file: Mapping[str, str]) -> Path:
     sha256 = file["sha256"]
-    return root / "public" / "packages" / file["index"] / sha256[:2] / sha256[2:4] / sha256 / file["filename"]
+    return root / "public" / "packages" / file["index"] / sha256[:2] / sha256 / file["filename"]
 
 
 def configure(site: Site, indexes: Sequence[Index], concurrency: int) -> None:

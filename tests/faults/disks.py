@@ -169,7 +169,7 @@ def _unreadable_blob(stage: Stage) -> Iterator[None]:
     """A run was killed after its files were in place; the next one cannot read one of them."""
     stage.under = tools.strace(tools.RENAME, "signal=KILL:when=1")
     stage.sync()
-    package = stage.root / "public/packages/first" / NEW.sha256[:2] / NEW.sha256[2:4] / NEW.sha256 / NEW.filename
+    package = stage.root / "public/packages/first" / NEW.sha256[:2] / NEW.sha256 / NEW.filename
     assert package.is_file()
     stage.under = tools.strace("read", "error=EIO:when=1+", path=package)
     yield
@@ -233,9 +233,9 @@ def _damaged(damage: Callable[[Path], object]) -> Play:
 
     @contextmanager
     def play(stage: Stage) -> Iterator[None]:
-        damage(stage.root / "store/sha256" / OLD.sha256[:2] / OLD.sha256[2:4] / OLD.sha256)
+        damage(stage.root / "store/sha256" / OLD.sha256[:2] / OLD.sha256)
         if damage is Path.unlink:
-            package = stage.root / "public/packages/first" / OLD.sha256[:2] / OLD.sha256[2:4] / OLD.sha256
+            package = stage.root / "public/packages/first" / OLD.sha256[:2] / OLD.sha256
             (package / OLD.filename).unlink()
         yield
 

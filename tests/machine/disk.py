@@ -93,7 +93,7 @@ class Disk:
 
     def is_stored(self, index: str, name: str, sha256: str) -> bool:
         """Whether this file of this index is in its place, with its bytes."""
-        return _is(self.packages / index / sha256[:2] / sha256[2:4] / sha256 / name, sha256)
+        return _is(self.packages / index / sha256[:2] / sha256 / name, sha256)
 
     def lost(self) -> dict[str, set[str]]:
         """The served files that are gone or cut, or whose metadata is gone, by index."""
@@ -173,11 +173,11 @@ class Disk:
 
     def _path(self, record: dict[str, Any], suffix: str = "") -> Path:
         sha256: str = record["sha256"]
-        place = self.packages / str(record["index"]) / sha256[:2] / sha256[2:4] / sha256
+        place = self.packages / str(record["index"]) / sha256[:2] / sha256
         return place / f"{record['filename']}{suffix}"
 
     def _blob(self, sha256: str) -> Path:
-        return self.blobs / sha256[:2] / sha256[2:4] / sha256
+        return self.blobs / sha256[:2] / sha256
 
 
 def _is(path: Path, sha256: str) -> bool:

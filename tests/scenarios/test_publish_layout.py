@@ -41,13 +41,13 @@ def test_the_tree_on_disk_is_the_documented_one(site: Site, world: World) -> Non
     for blob in blobs:
         assert blob.stat().st_mode & 0o7777 == 0o444
         assert hashlib.sha256(blob.read_bytes()).hexdigest() == blob.name
-        assert blob.parent == root / "store" / "sha256" / blob.name[:2] / blob.name[2:4]
+        assert blob.parent == root / "store" / "sha256" / blob.name[:2]
     inodes = {blob.stat().st_ino for blob in blobs}
     lines = [line for line in site.manifest() if line["kind"] == "file"]
     assert len(lines) == 25
     for line in lines:
         digest = line["sha256"]
-        served = root / "public" / "packages" / line["index"] / digest[:2] / digest[2:4] / digest / line["filename"]
+        served = root / "public" / "packages" / line["index"] / digest[:2] / digest / line["filename"]
         assert served.stat().st_ino in inodes
         assert not served.is_symlink()
         if "metadata_sha256" in line:
