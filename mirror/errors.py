@@ -106,8 +106,8 @@ class Failure(MirrorError):
     """One try at one object of one index failed.
 
     `retryable` says whether the same request may succeed later in this run; `retry_after` is the wait
-    in seconds that the server asked for; `holds_index` says that nothing else of the index may be
-    asked in this run.
+    in seconds that the server asked for; `busy` says that it has too much to do; `holds_index` says that
+    nothing else of the index may be asked in this run.
     """
 
     def __init__(
@@ -117,11 +117,12 @@ class Failure(MirrorError):
         *,
         retryable: bool = False,
         retry_after: float | None = None,
+        busy: bool = False,
         holds_index: bool = False,
     ) -> None:
         super().__init__(reason, what)
         self.reason, self.what = reason, what
-        self.retryable, self.retry_after, self.holds_index = retryable, retry_after, holds_index
+        self.retryable, self.retry_after, self.busy, self.holds_index = retryable, retry_after, busy, holds_index
         self.away = False
         """Whether another origin than the index's own failed; set by the session."""
 

@@ -15,6 +15,7 @@ from typing import Any
 from mirror.config import build, decode, tables, uv
 from mirror.config.entries import gather
 from mirror.config.problems import Place, Report
+from mirror.config.rates import rate, requests
 from mirror.config.schema import CONCURRENCY, MIN_FREE, Configuration
 from mirror.config.settings import Settings
 from mirror.config.sizes import size
@@ -68,6 +69,8 @@ def load(path: Path | None, *, from_uv: Path | None = None, root: Path | None = 
         indexes=tuple(index for index, _ in whole),
         trees=merged,
         concurrency=top.get("concurrency", CONCURRENCY),
+        max_rate=rate(top["max_rate"]) if "max_rate" in top else None,
+        max_requests=requests(top["max_requests"]) if "max_requests" in top else None,
         min_free=size(top.get("min_free", MIN_FREE)),
         retention=retention,
         secrets=MappingProxyType({index.name: sources for index, sources in whole}),

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from mirror.config.durations import DURATION_PATTERN
+from mirror.config.rates import RATE_PATTERN, REQUESTS_PATTERN
 from mirror.config.sizes import SIZE_PATTERN
 from mirror.model.index import Authenticate, Limits
 
@@ -36,6 +37,8 @@ Word = Annotated[str, Meta(min_length=1)]
 Bytes = Annotated[int, Meta(ge=1)] | Annotated[str, Meta(pattern=SIZE_PATTERN)]
 Duration = Annotated[float, Meta(ge=0)] | Annotated[str, Meta(pattern=DURATION_PATTERN)]
 Requests = Annotated[int, Meta(ge=1, le=10_000)]
+Rate = Annotated[int, Meta(ge=1)] | Annotated[str, Meta(pattern=RATE_PATTERN)]
+RequestRate = Annotated[str, Meta(pattern=REQUESTS_PATTERN)]
 Seconds = Annotated[float, Meta(gt=0, le=_DAY)]
 
 
@@ -115,8 +118,16 @@ class Shared(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, kw_only
         ),
     ] = UNSET
     concurrency: Annotated[
-        Requests, Meta(description="requests to one index at the same time", examples=[_LIMITS.concurrency])
+        Requests, Meta(description="the most requests to one index at the same time", examples=[_LIMITS.concurrency])
     ] = _LIMITS.concurrency
+    max_rate: Annotated[
+        Rate | UnsetType,
+        Meta(description="bytes a second, or text such as 10 MB/s, from one index", examples=["10 MB/s"]),
+    ] = UNSET
+    max_requests: Annotated[
+        RequestRate | UnsetType,
+        Meta(description="requests to one index a second (/s), minute (/m) or hour (/h)", examples=["20/s"]),
+    ] = UNSET
     connect_timeout: Annotated[Seconds, Meta(description="seconds to connect", examples=[20])] = _LIMITS.connect_timeout
     stall_timeout: Annotated[
         Seconds, Meta(description="seconds that a transfer may be slower than stall-floor", examples=[30])
@@ -238,6 +249,14 @@ class Configuration(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, 
     concurrency: Annotated[Requests, Meta(description="requests to all indexes at the same time", examples=[64])] = (
         CONCURRENCY
     )
+    max_rate: Annotated[
+        Rate | UnsetType,
+        Meta(description="bytes a second, or text such as 50 MB/s, from all indexes together", examples=["50 MB/s"]),
+    ] = UNSET
+    max_requests: Annotated[
+        RequestRate | UnsetType,
+        Meta(description="requests to all indexes a second (/s), minute (/m) or hour (/h)", examples=["100/s"]),
+    ] = UNSET
     min_free: Annotated[
         Annotated[int, Meta(ge=0)] | Annotated[str, Meta(pattern=SIZE_PATTERN)],
         Meta(description="bytes, or text such as 256MiB: what stays free on the root's disk", examples=["256MiB"]),

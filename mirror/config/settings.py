@@ -33,6 +33,10 @@ class Settings:
     """One tree for each index, called like it, in their order; then the merged ones."""
     concurrency: int
     """Requests over all indexes at the same time."""
+    max_rate: float | None = None
+    """Bytes a second from all indexes together."""
+    max_requests: float | None = None
+    """Requests a second to all indexes together."""
     min_free: int
     """Bytes of the root's disk that stay free."""
     retention: Retention

@@ -14,6 +14,7 @@ from typing import Any
 from mirror.config import decode
 from mirror.config.durations import duration
 from mirror.config.problems import Place, Report
+from mirror.config.rates import rate, requests
 from mirror.config.schema import GRACE, KEEP, IndexTable, RetentionTable, SecretTable, Shared
 from mirror.config.settings import Retention
 from mirror.config.sizes import size
@@ -106,6 +107,14 @@ def _size(value: int | str, _place: Place, _report: Report) -> int:
     return size(value)
 
 
+def _rate(value: int | str, _place: Place, _report: Report) -> float:
+    return rate(value)
+
+
+def _requests(value: str, _place: Place, _report: Report) -> float:
+    return requests(value)
+
+
 def _projects(entries: list[str], place: Place, report: Report) -> tuple[str, ...] | None:
     """The entries, when every one of them is right (a part of a wish would mirror the wrong thing)."""
     before = len(report.problems)
@@ -189,6 +198,8 @@ def _reference(raw: object, place: Place, report: Report) -> Reference | None:
 
 _REFINE: Mapping[str, Callable[[Any, Place, Report], Any]] = {
     "projects": _projects,
+    "max_rate": _rate,
+    "max_requests": _requests,
     "max_page_size": _size,
     "max_file_size": _size,
     "ca_file": path,

@@ -24,6 +24,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """One index's bounds. Sizes are bytes, times are seconds."""
 
     concurrency: int = 16
+    """The most requests at the same time: the size of the connection pool."""
+    max_rate: float | None = None
+    """Bytes of answers a second."""
+    max_requests: float | None = None
+    """Requests a second."""
     connect_timeout: float = 20.0
     stall_timeout: float = 30.0
     stall_floor: int = 1024

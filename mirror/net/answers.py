@@ -50,9 +50,11 @@ def expect_ok(response: httpx.Response, hop: Hop, index: Index, *, authenticated
     if status == 410:
         raise Failure(Reason.GONE, f"{origin} says that it was removed for good (410)")
     if status == 429:
-        raise Failure(Reason.RATE_LIMITED, f"{origin} asks us to slow down (429)", retryable=True, retry_after=wait)
+        what = f"{origin} asks us to slow down (429)"
+        raise Failure(Reason.RATE_LIMITED, what, retryable=True, retry_after=wait, busy=True)
     if status in (408, 425) or status >= 500:
-        raise Failure(Reason.SERVER_ERROR, f"{origin} answers {status}", retryable=True, retry_after=wait)
+        busy = status == 503
+        raise Failure(Reason.SERVER_ERROR, f"{origin} answers {status}", retryable=True, retry_after=wait, busy=busy)
     raise Failure(Reason.STATUS, f"{origin} answers {status}")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Protocol, TypeVar
 
 import httpx
@@ -51,9 +51,17 @@ def content_length(response: httpx.Response) -> int | None:
 
 
 async def raw_chunks(
-    response: httpx.Response, origin: Origin, limits: Limits, largest: int, clock: Callable[[], float]
+    response: httpx.Response,
+    origin: Origin,
+    limits: Limits,
+    largest: int,
+    clock: Callable[[], float],
+    received_some: Callable[[int], Awaitable[None]] | None = None,
 ) -> AsyncGenerator[bytes, None]:
-    """The body's bytes as sent, at most `largest` of them. Raises `Failure` when it is too large, slow or broken."""
+    """The body's bytes as sent, at most `largest` of them. Raises `Failure` when it is too large, slow or broken.
+
+    `received_some` is told the size of each chunk and may hold the next one up; that time is not the server's.
+    """
     announced = content_length(response)
     if announced is not None and announced > largest:
         raise too_large(origin, largest)
@@ -74,6 +82,8 @@ async def raw_chunks(
         if meter.stalled(len(chunk), clock() - began):
             what = f"{origin} sent less than {limits.stall_floor} bytes a second for {limits.stall_timeout:g} s"
             raise Failure(Reason.STALLED, what, retryable=True)
+        if received_some is not None:
+            await received_some(len(chunk))
         yield chunk
 
 

@@ -26,6 +26,7 @@ from mirror.net.answers import OtherPart, body_span, expect_ok, strong_validator
 from mirror.net.authenticator import Authenticator, Resolve
 from mirror.net.body import FileBody, Sink, decoded, raw_chunks
 from mirror.net.policy import REDIRECTS, Hop, first_hop, next_hop
+from mirror.net.traffic import Lane, Traffic
 from mirror.net.transport import failures_of, get, open_transport, timeouts
 from mirror.plan.retry import Budget
 
@@ -51,15 +52,15 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
 class Session:
     """All traffic of one index."""
 
-    def __init__(self, index: Index, resolve: Resolve, everything: anyio.CapacityLimiter, ending: anyio.Event) -> None:
+    def __init__(self, index: Index, resolve: Resolve, traffic: Traffic, ending: anyio.Event) -> None:
         """Raises `Failure` when the configured `ca-file` cannot be used."""
         self.index = index
         self.budget = Budget(index.limits)
         self._authenticator = Authenticator(index, resolve)
         self._transport = open_transport(index)
         self._timeouts = timeouts(index)
-        self._here = anyio.CapacityLimiter(index.limits.concurrency)
-        self._everything = everything
+        self._lane = Lane(traffic, index.limits)
+        self._received = self._lane.meter(self._rest)
         self._ending = ending
         self._quiet_until = 0.0
 
@@ -69,6 +70,7 @@ class Session:
 
     async def close(self) -> None:
         """Close all connections."""
+        self._lane.close()
         await self._transport.aclose()
 
     @property
@@ -113,7 +115,9 @@ class Session:
                 raise Failure(Reason.BROKEN, f"{hop.url.origin} answers 304 to a question without a condition")
             self._expect_ok(response, hop)
             limits = self.index.limits
-            chunks = raw_chunks(response, hop.url.origin, limits, limits.max_page_size, anyio.current_time)
+            chunks = raw_chunks(
+                response, hop.url.origin, limits, limits.max_page_size, anyio.current_time, self._received
+            )
             async with aclosing(chunks):
                 encoding = response.headers.get("content-encoding", "")
                 body = await decoded(chunks, encoding, hop.url.origin, limits.max_page_size)
@@ -155,7 +159,9 @@ class Session:
             validator = strong_validator(response) or (partial.validator if partial is not None and start else None)
             if response.status_code == 416:
                 return await sink.receive(FileBody(start=start, size=size, validator=validator, chunks=_nothing()))
-            chunks = raw_chunks(response, hop.url.origin, limits, limits.max_file_size - start, anyio.current_time)
+            chunks = raw_chunks(
+                response, hop.url.origin, limits, limits.max_file_size - start, anyio.current_time, self._received
+            )
             async with aclosing(chunks):
                 return await sink.receive(FileBody(start=start, size=size, validator=validator, chunks=chunks))
 
@@ -163,7 +169,9 @@ class Session:
         url = link.url.with_suffix(".metadata")
         async with self._get(url, {"Accept": "*/*", "Accept-Encoding": "identity"}) as (hop, response):
             self._expect_ok(response, hop)
-            chunks = raw_chunks(response, hop.url.origin, self.index.limits, _MAX_METADATA, anyio.current_time)
+            chunks = raw_chunks(
+                response, hop.url.origin, self.index.limits, _MAX_METADATA, anyio.current_time, self._received
+            )
             async with aclosing(chunks):
                 encoding = response.headers.get("content-encoding", "")
                 return await decoded(chunks, encoding, hop.url.origin, _MAX_METADATA)
@@ -196,18 +204,27 @@ class Session:
         """Wait, unless the run is to end: then nothing is worth waiting for. Raises `Failure`."""
         with anyio.move_on_after(seconds):
             await self._ending.wait()
-            raise Failure(Reason.INTERRUPTED, "the run ended before it could be tried again")
+            raise Failure(Reason.INTERRUPTED, "the run ended before its turn came")
+
+    async def _rest(self, seconds: float) -> None:
+        """Read nothing for a while; when the run is to end, what is under way comes to its end unhindered."""
+        with anyio.move_on_after(seconds):
+            await self._ending.wait()
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
-        """A slot of this index and one of the run, once the index may be asked at all."""
+        """A slot of this index and of the run, once the index may be asked at all."""
         while True:
             if (quiet := self._quiet_until - anyio.current_time()) > 0:
                 await self._pause(quiet)
-            async with self._here, self._everything:
-                if anyio.current_time() >= self._quiet_until:
-                    yield
-                    return
+            if (early := self._lane.due(self.budget.requests, anyio.current_time())) > 0:
+                await self._pause(early)
+            await self._lane.take()
+            if anyio.current_time() >= self._quiet_until:
+                break
+            self._lane.free()
+        with self._lane.request():
+            yield
 
     @asynccontextmanager
     async def _get(
@@ -300,11 +317,9 @@ class Sessions:
 
 
 @asynccontextmanager
-async def open_session(
-    index: Index, resolve: Resolve, everything: anyio.CapacityLimiter, ending: anyio.Event
-) -> AsyncIterator[Session]:
+async def open_session(index: Index, resolve: Resolve, traffic: Traffic, ending: anyio.Event) -> AsyncIterator[Session]:
     """A session for `index`, closed at the end; once `ending` is set it waits for nothing any more."""
-    session = Session(index, resolve, everything, ending)
+    session = Session(index, resolve, traffic, ending)
     try:
         yield session
     finally:

@@ -21,6 +21,7 @@ class ProjectDiff(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     fetch: tuple[FileLink, ...] = ()
+    """To be had, the largest first: one that takes long had better not be begun last."""
     keep: tuple[Receipt, ...] = ()
     """Held already, with what the page says of them today."""
     describe: tuple[tuple[Receipt, FileLink], ...] = ()
@@ -74,7 +75,7 @@ def diff(
             keep.append(receipt.refreshed(link))
     keep += [gone.pop(name) for name in doubted if name in gone]
     return ProjectDiff(
-        fetch=tuple(fetch),
+        fetch=tuple(sorted(fetch, key=lambda link: -(link.size or 0))),
         keep=tuple(keep),
         describe=tuple(describe),
         changed=tuple(changed),

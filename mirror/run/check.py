@@ -14,6 +14,7 @@ from mirror.model.files import Source, Validators
 from mirror.model.index import Index
 from mirror.model.names import IndexName, ProjectName
 from mirror.net.session import Page, Session, open_session
+from mirror.net.traffic import Traffic
 from mirror.plan.select import Selection
 from mirror.run.pages import MAX_PROJECTS, NO_LIST
 from mirror.run.sync import Options
@@ -32,14 +33,14 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
 
 async def check(settings: Settings, options: Options) -> list[Look]:
     """Ask every chosen index for its list, or for the first project configured by name when it has none."""
-    everything = anyio.CapacityLimiter(settings.concurrency)
+    traffic = Traffic(settings.concurrency, max_rate=settings.max_rate, max_requests=settings.max_requests)
     resolve = SecretResolver(settings).credential
     looks: dict[IndexName, Look] = {}
 
     async def look(index: Index) -> None:
         authentication, answer, failed = "unknown", "", None
         try:
-            async with open_session(index, resolve, everything, anyio.Event()) as session:
+            async with open_session(index, resolve, traffic, anyio.Event()) as session:
                 await session.start()
                 authentication = session.authentication
                 answer = await _ask(session)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 
-import anyio
-
 from mirror.config.load import Settings
 from mirror.config.secrets import SecretResolver
 from mirror.errors import Failure, Reason
 from mirror.model.files import FileLink, Receipt
 from mirror.model.names import IndexName
 from mirror.net.session import Session, Sessions, open_session
+from mirror.net.traffic import Traffic
 from mirror.plan.diff import contradicts
 from mirror.run import events
 from mirror.run.files import FileFetcher
@@ -27,7 +26,7 @@ class Owners:
     def __init__(self, settings: Settings, store: Store, emit: events.Emit, stop: Stop, stack: AsyncExitStack) -> None:
         self._indexes = {index.name: index for index in settings.indexes}
         self._resolve = SecretResolver(settings).credential
-        self._everything = anyio.CapacityLimiter(settings.concurrency)
+        self._traffic = Traffic(settings.concurrency, max_rate=settings.max_rate, max_requests=settings.max_requests)
         self._store, self._emit, self._stop, self._stack = store, emit, stop, stack
         self._opened: dict[IndexName, Session] = {}
         self._files = FileFetcher(Sessions(self._opened), store.admission, emit)
@@ -59,7 +58,7 @@ class Owners:
         if name not in self._indexes:
             raise Failure(Reason.CONFIGURATION, "its index is not configured any more")
         if name not in self._opened:
-            opening = open_session(self._indexes[name], self._resolve, self._everything, self._stop.event)
+            opening = open_session(self._indexes[name], self._resolve, self._traffic, self._stop.event)
             session = await self._stack.enter_async_context(opening)
             await session.start()
             self._opened[name] = session

@@ -19,6 +19,7 @@ from mirror.model.index import Index, Tree
 from mirror.model.names import Filename, IndexName, TreeName
 from mirror.net.authenticator import Resolve
 from mirror.net.session import Session, Sessions, open_session
+from mirror.net.traffic import Traffic
 from mirror.plan.merge import MergedTree, merge
 from mirror.plan.pins import by_index, every, pins_after
 from mirror.plan.settle import SMALL, Settlement, shrunk
@@ -74,14 +75,14 @@ async def sync(
     for name in sorted(set(held) - configured):
         emit(events.IndexDropped(index=name))
     after = {name: holding for name, holding in held.items() if name in configured}
-    everything = anyio.CapacityLimiter(settings.concurrency)
+    traffic = Traffic(settings.concurrency, max_rate=settings.max_rate, max_requests=settings.max_requests)
     opened: dict[IndexName, Session] = {}
     sessions = Sessions(opened)
     runs: list[IndexRun] = []
 
     async def one(index: Index, committer: Committer) -> Settlement:
         holding, accept = held.get(index.name, {}), index.name in options.accept_shrink
-        async with open_session(index, resolve, everything, stop.event) as session:
+        async with open_session(index, resolve, traffic, stop.event) as session:
             opened[index.name] = session
             run = IndexRun(
                 session,

@@ -59,6 +59,8 @@ netrc = true
 keyring = true
 allow-insecure = true
 concurrency = 1
+max-rate = "2 MB/s"
+max-requests = "30/m"
 connect-timeout = 2
 stall-timeout = 3
 stall-floor = 4
@@ -82,6 +84,8 @@ max-shrink = 1
     assert index.legacy_filenames
     assert index.limits == Limits(
         concurrency=1,
+        max_rate=2e6,
+        max_requests=0.5,
         connect_timeout=2,
         stall_timeout=3,
         stall_floor=4,
@@ -121,7 +125,11 @@ def test_own_key_wins_over_defaults(loaded: Loaded) -> None:
     settings = loaded("""
         root = "/r"
         concurrency = 7
+        max-rate = 5
+        max-requests = "6/s"
         [defaults]
+        max-rate = "1kB/s"
+        max-requests = "8/s"
         tries = 2
         stall-floor = 3
         projects = ["x"]
@@ -129,6 +137,7 @@ def test_own_key_wins_over_defaults(loaded: Loaded) -> None:
         name = "a"
         url = "https://a.example.com/"
         tries = 9
+        max-requests = "9/s"
         [[index]]
         name = "b"
         url = "https://b.example.com"
@@ -138,6 +147,8 @@ def test_own_key_wins_over_defaults(loaded: Loaded) -> None:
     assert (b.limits.tries, b.limits.stall_floor, b.projects) == (2, 3, ("x",))
     assert settings.root == Path("/r")
     assert settings.concurrency == 7
+    assert (settings.max_rate, settings.max_requests) == (5, 6)
+    assert [(limits.max_rate, limits.max_requests) for limits in (a.limits, b.limits)] == [(1000, 9), (1000, 8)]
     assert [index.url.text for index in settings.indexes] == ["https://a.example.com/", "https://b.example.com/"]
 
 

@@ -39,6 +39,8 @@ CASES = [
     (one().replace('"mirror"', '"a\\u0000"'), "root", "is not of the form", 'root = "/srv/mirror"'),
     (one().replace('"mirror"', '"~nobody-has-this-name"'), "root", "home folder", "write the path without ~"),
     ("concurrency = 0\n" + one(), "concurrency", "expected a whole number >= 1", "concurrency = 64 (requests to all"),
+    ("max-rate = '0 B/s'\n" + one(), "max-rate", "is not of the form", 'max-rate = "50 MB/s" (bytes a second'),
+    (one("max-requests = 20"), "index.first.max-requests", "expected text, got a whole", 'max-requests = "20/s" (req'),
     ('root = "/r"', "index", "no index is configured", "add an [[index]]"),
     ('root = "/r"\nindex = []', "index", "no index is configured", "add an [[index]]"),
     ('root = "/r"\n[index]\nname = "a"', "index", "expected an array of tables, got a table", "write [[index]]"),

@@ -136,6 +136,8 @@ def _twenty_in_flight(*, refused: bool) -> Play:
     def play(stage: Stage) -> Iterator[None]:
         for number in range(24):
             stage.first.add(build_wheel("one", f"2.{number}", payload=20_000))
+        for number in range(40):  # they come first, and show that the index bears as many requests at once
+            stage.first.add(build_wheel(f"a{number}", "1.0"))
         stage.keys |= {"http2": True, "tries": 5, "concurrency": 24}
         sent = threading.Event()
         leaving = [go_away(20, refused=refused, sent=sent)] * 20

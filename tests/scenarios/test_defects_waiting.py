@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from mirror.cli.wheels import build_wheel
+from mirror.plan.pace import FIRST
 from tests.site import Site
 from tests.world import Answer, Raw, Reply, Request, World
 from tests.world.http1 import head
@@ -16,7 +17,7 @@ from tests.world.http1 import head
 def test_a_wave_of_refusals_is_waited_out_and_the_index_is_complete(
     site: Site, world: World, status: int, concurrency: int
 ) -> None:
-    """Every worker's first request is refused with Retry-After 1: nobody asks before that, and nothing is lost.
+    """Every request under way is refused with Retry-After 1: nobody asks before that, and nothing is lost.
 
     The server keeps its own clock: what comes before the second is over is refused again, and counted.
     """
@@ -29,9 +30,9 @@ def test_a_wave_of_refusals_is_waited_out_and_the_index_is_complete(
     refusal = Reply(status, (("Retry-After", "1"),))
 
     def refused(request: Request, reply: Reply) -> Answer:
-        if len(wave) < concurrency:
+        if len(wave) < FIRST:
             wave.append(request.path)
-            if len(wave) == concurrency:
+            if len(wave) == FIRST:
                 gate.open()
                 gate.loop.call_soon_threadsafe(gate.loop.call_later, 0.9, over.set)
             line, _, rest = head(refusal).partition(b"\r\n")
@@ -45,14 +46,14 @@ def test_a_wave_of_refusals_is_waited_out_and_the_index_is_complete(
     site.configure(index, concurrency=concurrency)
     outcome = site.sync()
     assert outcome.code == 0, outcome.err
-    assert len(set(wave)) == concurrency
+    assert len(set(wave)) == FIRST
     assert early == []
     report = outcome.index("first")
     assert (report["state"], report["troubles"]) == ("complete", [])
-    assert report["retries"] == concurrency
+    assert report["retries"] == FIRST
     assert len(site.files("first")) == 40
     statuses = [entry.status for entry in world.requests(owner="first")]
-    assert statuses == [200] + [status] * concurrency + [200] * 80
+    assert statuses == [200] + [status] * FIRST + [200] * 80
 
 
 def test_waits_that_the_server_asks_for_are_not_counted_against_it(site: Site, world: World) -> None:

@@ -278,6 +278,14 @@ def test_other_bytes_under_a_name_that_was_held_once_are_not_fetched() -> None:
     assert (accepted.fetch, accepted.keep, accepted.changed) == ((other,), (old,), ())
 
 
+def test_the_largest_files_are_fetched_first() -> None:
+    """A file that takes long is not begun last; files of a size, and those without one, keep their order."""
+    sizes = {"1.0": None, "1.1": 5, "1.2": 700, "1.3": None, "1.4": 5, "1.5": 90}
+    links = [link(version, size=size) for version, size in sizes.items()]
+    order = [found.filename.split("-")[1] for found in diff({}, links).fetch]
+    assert order == ["1.2", "1.5", "1.1", "1.4", "1.0", "1.3"]
+
+
 def test_the_first_index_of_a_tree_owns_a_project() -> None:
     """Also one whose page it could not give; the collision is told; an index that never answered blocks the tree."""
     a, b, c = (index_name(name) for name in "abc")
