@@ -22,6 +22,7 @@ from mirror.model.urls import Origin, Url
 
 _SHORTEST_SCRUBBED = 4  # characters: shorter values would cut ordinary words out of every message
 _known: set[str] = set()
+_longest_first: tuple[str, ...] = ()
 
 
 class Secret:
@@ -64,7 +65,10 @@ def remember(value: bytes) -> None:
 
 def scrub(text: str) -> str:
     """`text` without any secret that this process has ever held."""
-    for value in sorted(_known, key=len, reverse=True):
+    global _longest_first  # noqa: PLW0603 - made from `_known`, for the thousands of calls between two secrets
+    if len(_longest_first) != len(_known):
+        _longest_first = tuple(sorted(_known, key=len, reverse=True))
+    for value in _longest_first:
         if value in text:
             text = text.replace(value, "***")
     return text

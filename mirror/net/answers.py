@@ -12,7 +12,6 @@ from mirror.model.files import Partial, Validators
 from mirror.model.index import Index
 from mirror.model.names import variable_part
 from mirror.model.secret import scrub
-from mirror.net.body import content_length
 from mirror.net.policy import Hop
 from mirror.plan.retry import retry_after
 
@@ -24,12 +23,48 @@ class OtherPart(Exception):
     """A server sent another part of a file than it was asked for: it has to be begun anew."""
 
 
-def expect_ok(response: httpx.Response, hop: Hop, index: Index, *, authenticated: bool) -> None:
+class Answer:
+    """What came as the answer to `hop`, before its body is read.
+
+    `fields` are the headers by lower-case name; one that came several times is joined by commas (RFC 9110
+    section 5.2). `authenticated` says whether a credential was sent.
+    """
+
+    def __init__(self, hop: Hop, response: httpx.Response, *, authenticated: bool) -> None:
+        self.hop, self.authenticated = hop, authenticated
+        self.status = response.status_code
+        self.fields: dict[str, str] = {}
+        for raw, value in response.headers.raw:
+            name, text = raw.decode("latin-1").lower(), _text(value)
+            self.fields[name] = f"{self.fields[name]}, {text}" if name in self.fields else text
+        assert isinstance(response.stream, httpx.AsyncByteStream)  # noqa: S101 - what every async transport returns
+        self.stream = response.stream
+
+    @property
+    def length(self) -> int | None:
+        """The announced size of the body in bytes, or None."""
+        text = self.fields.get("content-length", "")
+        return int(text) if text.isascii() and text.isdecimal() and len(text) < 16 else None
+
+    @property
+    def coding(self) -> str:
+        """The Content-Encoding of the body."""
+        return self.fields.get("content-encoding", "").strip().lower() or "identity"
+
+
+def _text(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
+def expect_ok(answer: Answer, index: Index) -> None:
     """Raise the `Failure` that a status other than 200 stands for, with what an operator can do about it."""
-    status, origin = response.status_code, hop.url.origin
+    status, hop, origin = answer.status, answer.hop, answer.hop.url.origin
     if status == 200:
         return
-    wait = retry_after(response.headers.get("retry-after"), datetime.now(UTC))
+    wait = retry_after(answer.fields.get("retry-after"), datetime.now(UTC))
     if status == 401:
         if hop.away:
             why = "none may be sent there; if the host belongs to this index, add it to credential-origins"
@@ -40,12 +75,12 @@ def expect_ok(response: httpx.Response, hop: Hop, index: Index, *, authenticated
     if status == 403:
         who = (
             "these credentials; give them the right to read packages"
-            if authenticated
+            if answer.authenticated
             else "visitors without credentials"
         )
         raise Failure(Reason.FORBIDDEN, f"{origin} forbids it to {who} (403)")
     if status == 404:
-        who = "these credentials" if authenticated else "visitors without credentials"
+        who = "these credentials" if answer.authenticated else "visitors without credentials"
         raise Failure(Reason.NOT_FOUND, f"{origin} does not have it, or hides it from {who} (404)")
     if status == 410:
         raise Failure(Reason.GONE, f"{origin} says that it was removed for good (410)")
@@ -58,39 +93,37 @@ def expect_ok(response: httpx.Response, hop: Hop, index: Index, *, authenticated
     raise Failure(Reason.STATUS, f"{origin} answers {status}")
 
 
-def body_span(response: httpx.Response, partial: Partial | None) -> tuple[int, int | None]:
+def body_span(answer: Answer, partial: Partial | None) -> tuple[int, int | None]:
     """Where in the file the body begins, and how large the whole file is, as far as the answer tells.
 
     Raises `OtherPart` when it is not the rest of `partial` (RFC 9110 sections 14.4 and 15.5.17).
     """
-    if partial is None or response.status_code not in (206, 416):
-        return 0, content_length(response)
-    span = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
+    if partial is None or answer.status not in (206, 416):
+        return 0, answer.length
+    span = _CONTENT_RANGE.fullmatch(answer.fields.get("content-range", ""))
     if span is not None:
         first, last, total = (None if number is None else int(number) for number in span.groups())
-        if response.status_code == 416 and (first, total) == (None, partial.size):
+        if answer.status == 416 and (first, total) == (None, partial.size):
             return partial.size, partial.size
         reaches_the_end = last is not None and total in (None, last + 1)
-        etag = strong_validator(response)
+        etag = strong_validator(answer)
         same = etag is None or partial.validator is None or etag == partial.validator
-        if response.status_code == 206 and first == partial.size and reaches_the_end and same:
+        if answer.status == 206 and first == partial.size and reaches_the_end and same:
             return partial.size, total
     raise OtherPart
 
 
-def strong_validator(response: httpx.Response) -> str | None:
+def strong_validator(answer: Answer) -> str | None:
     """The answer's ETag if it is a strong one, which alone may join two parts (RFC 9110 section 8.8.3)."""
-    etag = _kept(response.headers.get("etag"))
+    etag = _kept(answer.fields.get("etag"))
     return etag if etag is not None and etag.startswith('"') else None
 
 
-def validators_of(response: httpx.Response, hop: Hop) -> Validators:
+def validators_of(answer: Answer) -> Validators:
     """What the index itself says of its page's state; what a stranger says of it is not for the index."""
-    if hop.away:
+    if answer.hop.away:
         return Validators()
-    return Validators(
-        etag=_kept(response.headers.get("etag")), last_modified=_kept(response.headers.get("last-modified"))
-    )
+    return Validators(etag=_kept(answer.fields.get("etag")), last_modified=_kept(answer.fields.get("last-modified")))
 
 
 def _kept(value: str | None) -> str | None:

@@ -14,7 +14,7 @@ import anyio
 
 from mirror.errors import Failure, Reason, SecretUnavailable
 from mirror.model.index import Index
-from mirror.model.secret import Credential, remember
+from mirror.model.secret import Credential, Secret, remember
 from mirror.net.policy import Hop, may_authenticate
 
 Resolve = Callable[[Index], Awaitable[Credential | None]]
@@ -29,6 +29,7 @@ class Authenticator:
         self._index = index
         self._resolve = resolve
         self._credential: Credential | None = None
+        self._header = Secret(b"")
         self._stale_at: float | None = None
         self._lock = anyio.Lock()
         self._epoch = 0
@@ -64,8 +65,7 @@ class Authenticator:
                     raise self._given_up
                 if self._must_not_be_sent() or self._stale():
                     await self._replace()
-        credential = self._credential
-        return self._epoch, _authorization(credential) if credential.reach.covers(hop.url) else None
+        return self._epoch, self._header.reveal() if self._credential.reach.covers(hop.url) else None
 
     def accepted(self, epoch: int) -> None:
         """Note that the server took the secret of `epoch`."""
@@ -101,6 +101,7 @@ class Authenticator:
         if credential is None:
             return
         self._identities.append(_identity(credential))
+        self._header = _authorization(credential)
         if credential.expires is not None:
             lifetime = credential.expires - anyio.current_time()
             self._stale_at = credential.expires - min(_EARLY, _EARLY_SHARE * lifetime)
@@ -125,10 +126,10 @@ def _identity(credential: Credential) -> tuple[bytes, bytes]:
     return credential.username, credential.secret.reveal()
 
 
-def _authorization(credential: Credential) -> bytes:
+def _authorization(credential: Credential) -> Secret:
     """The header's value: RFC 7617 for Basic, over the very bytes configured; RFC 6750 for Bearer."""
     if credential.scheme == "bearer":
-        return b"Bearer " + credential.secret.reveal()
+        return Secret(b"Bearer " + credential.secret.reveal())
     pair = base64.b64encode(credential.username + b":" + credential.secret.reveal())
     remember(pair)
-    return b"Basic " + pair
+    return Secret(b"Basic " + pair)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from time import monotonic
 from typing import Protocol, TypeVar
 
-import httpx
 import msgspec
 
 from mirror.errors import Failure, Reason
 from mirror.model.files import Partial
 from mirror.model.index import Limits
 from mirror.model.urls import Origin
+from mirror.net.answers import Answer
 from mirror.net.transport import failures_of
 from mirror.plan.stall import StallMeter
 
@@ -44,55 +45,39 @@ class Sink(Protocol[T_co]):
         """Take `body`."""
 
 
-def content_length(response: httpx.Response) -> int | None:
-    """The announced size of the body in bytes, or None."""
-    text = response.headers.get("content-length", "")
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 16 else None
-
-
 async def raw_chunks(
-    response: httpx.Response,
-    origin: Origin,
-    limits: Limits,
-    largest: int,
-    clock: Callable[[], float],
-    received_some: Callable[[int], Awaitable[None]] | None = None,
+    answer: Answer, limits: Limits, largest: int, received_some: Callable[[int], Awaitable[None]] | None = None
 ) -> AsyncGenerator[bytes, None]:
     """The body's bytes as sent, at most `largest` of them. Raises `Failure` when it is too large, slow or broken.
 
     `received_some` is told the size of each chunk and may hold the next one up; that time is not the server's.
     """
-    announced = content_length(response)
-    if announced is not None and announced > largest:
+    origin = answer.hop.url.origin
+    if answer.length is not None and answer.length > largest:
         raise too_large(origin, largest)
     meter = StallMeter(limits.stall_timeout, limits.stall_floor)
     received = 0
-    stream = response.stream
-    assert isinstance(stream, httpx.AsyncByteStream)  # noqa: S101 - what every async transport returns
-    chunks = aiter(stream)
-    while True:
-        began = clock()
-        with failures_of(origin):
-            chunk = await anext(chunks, None)
-        if chunk is None:
-            return
-        received += len(chunk)
-        if received > largest:
-            raise too_large(origin, largest)
-        if meter.stalled(len(chunk), clock() - began):
-            what = f"{origin} sent less than {limits.stall_floor} bytes a second for {limits.stall_timeout:g} s"
-            raise Failure(Reason.STALLED, what, retryable=True)
-        if received_some is not None:
-            await received_some(len(chunk))
-        yield chunk
+    with failures_of(origin):
+        began = monotonic()
+        async for chunk in answer.stream:
+            received += len(chunk)
+            if received > largest:
+                raise too_large(origin, largest)
+            if meter.stalled(len(chunk), monotonic() - began):
+                what = f"{origin} sent less than {limits.stall_floor} bytes a second for {limits.stall_timeout:g} s"
+                raise Failure(Reason.STALLED, what, retryable=True)
+            if received_some is not None:
+                await received_some(len(chunk))
+            yield chunk
+            began = monotonic()
 
 
-async def decoded(chunks: AsyncIterator[bytes], encoding: str, origin: Origin, largest: int) -> bytes:
+async def decoded(answer: Answer, chunks: AsyncIterator[bytes], largest: int) -> bytes:
     """The whole body behind its Content-Encoding (RFC 9110 section 8.4), at most `largest` bytes of it."""
-    encoding = encoding.strip().lower()
-    if encoding in ("", "identity"):
+    origin = answer.hop.url.origin
+    if answer.coding == "identity":
         return b"".join([chunk async for chunk in chunks])
-    if encoding not in ("gzip", "x-gzip"):
+    if answer.coding not in ("gzip", "x-gzip"):
         raise Failure(Reason.BROKEN, f"{origin} sends a Content-Encoding that was not asked for")
     inflate = zlib.decompressobj(wbits=31)
     parts: list[bytes] = []

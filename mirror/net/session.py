@@ -8,12 +8,12 @@ retrying are done here; what may follow a redirect or carry the credential is de
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
+from time import monotonic
 from typing import TypeVar
 
 import anyio
-import httpx
 import msgspec
 
 from mirror import __version__
@@ -22,7 +22,7 @@ from mirror.model.files import FileLink, Partial, Validators
 from mirror.model.index import Index
 from mirror.model.names import IndexName, ProjectName
 from mirror.model.urls import Url
-from mirror.net.answers import OtherPart, body_span, expect_ok, strong_validator, validators_of
+from mirror.net.answers import Answer, OtherPart, body_span, expect_ok, strong_validator, validators_of
 from mirror.net.authenticator import Authenticator, Resolve
 from mirror.net.body import FileBody, Sink, decoded, raw_chunks
 from mirror.net.policy import REDIRECTS, Hop, first_hop, next_hop
@@ -33,9 +33,11 @@ from mirror.plan.retry import Budget
 T = TypeVar("T")
 
 PAGE_ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01"
-USER_AGENT = f"index-mirror/{__version__}"
+Header = tuple[bytes, bytes]
+_USER_AGENT: Header = (b"User-Agent", f"index-mirror/{__version__}".encode())
+_WHOLE: tuple[Header, ...] = ((b"Accept", b"*/*"), (b"Accept-Encoding", b"identity"))
 _STOP_FORWARDING = "have its server stop that, or set follow-forwarding = true to mirror what it leads to"
-_OF_PAGES = frozenset({"If-None-Match", "If-Modified-Since"})
+_OF_PAGES = frozenset({b"If-None-Match", b"If-Modified-Since"})
 """Conditions that tell a stranger what the index said; If-Range says only what joins two parts of a file."""
 _MAX_METADATA = 16 * 1024 * 1024
 
@@ -103,29 +105,23 @@ class Session:
         return await self._persist(lambda: self._metadata(link))
 
     async def _page(self, url: Url, validators: Validators, read: Callable[[Page], T]) -> T | None:
-        headers = {"Accept": PAGE_ACCEPT, "Accept-Encoding": "gzip"}
+        headers = [(b"Accept", PAGE_ACCEPT.encode()), (b"Accept-Encoding", b"gzip")]
         if validators.etag is not None:
-            headers["If-None-Match"] = validators.etag
+            headers.append((b"If-None-Match", _bytes(validators.etag)))
         if validators.last_modified is not None:
-            headers["If-Modified-Since"] = validators.last_modified
-        async with self._get(url, headers, stay=not self.index.follow_forwarding) as (hop, response):
-            if response.status_code == 304:
-                if validators and not hop.away:
+            headers.append((b"If-Modified-Since", _bytes(validators.last_modified)))
+        async with self._get(url, headers, stay=not self.index.follow_forwarding) as answer:
+            if answer.status == 304:
+                if validators and not answer.hop.away:
                     return None
-                raise Failure(Reason.BROKEN, f"{hop.url.origin} answers 304 to a question without a condition")
-            self._expect_ok(response, hop)
-            limits = self.index.limits
-            chunks = raw_chunks(
-                response, hop.url.origin, limits, limits.max_page_size, anyio.current_time, self._received
-            )
-            async with aclosing(chunks):
-                encoding = response.headers.get("content-encoding", "")
-                body = await decoded(chunks, encoding, hop.url.origin, limits.max_page_size)
+                raise Failure(Reason.BROKEN, f"{answer.hop.url.origin} answers 304 to a question without a condition")
+            expect_ok(answer, self.index)
+            body = await self._body(answer, self.index.limits.max_page_size)
         page = Page(
-            url=hop.url,
+            url=answer.hop.url,
             body=body,
-            content_type=response.headers.get("content-type"),
-            validators=validators_of(response, hop),
+            content_type=answer.fields.get("content-type"),
+            validators=validators_of(answer),
         )
         try:
             return read(page)
@@ -133,6 +129,14 @@ class Session:
             raise Failure(Reason.VERSION, str(error), holds_index=True) from None
         except BadPage as error:
             raise Failure(Reason.BAD_PAGE, str(error), retryable=True) from None
+
+    async def _body(self, answer: Answer, largest: int) -> bytes:
+        chunks = self._chunks(answer, largest)
+        async with aclosing(chunks):
+            return await decoded(answer, chunks, largest)
+
+    def _chunks(self, answer: Answer, largest: int) -> AsyncGenerator[bytes, None]:
+        return raw_chunks(answer, self.index.limits, largest, self._received)
 
     async def _file(self, link: FileLink, sink: Sink[T]) -> T:
         try:
@@ -143,38 +147,29 @@ class Session:
 
     async def _part(self, link: FileLink, sink: Sink[T], partial: Partial | None) -> T:
         """The file behind `link`, or the rest of it. Raises `OtherPart` when that cannot be had."""
-        headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
+        headers = list(_WHOLE)
         if partial is not None:
-            headers["Range"] = f"bytes={partial.size}-"
+            headers.append((b"Range", b"bytes=%d-" % partial.size))
             if partial.validator is not None:
-                headers["If-Range"] = partial.validator
-        async with self._get(link.url, headers) as (hop, response):
-            start, size = body_span(response, partial)
+                headers.append((b"If-Range", _bytes(partial.validator)))
+        async with self._get(link.url, headers) as answer:
+            start, size = body_span(answer, partial)
             if start == 0:
-                self._expect_ok(response, hop)
-            if not link.digests and response.headers.get("content-encoding", "identity").lower() != "identity":
-                what = f"{hop.url.origin} compresses a file that no digest vouches for, and was asked not to"
+                expect_ok(answer, self.index)
+            if not link.digests and answer.coding != "identity":
+                what = f"{answer.hop.url.origin} compresses a file that no digest vouches for, and was asked not to"
                 raise Failure(Reason.CONTENT, what)
-            limits = self.index.limits
-            validator = strong_validator(response) or (partial.validator if partial is not None and start else None)
-            if response.status_code == 416:
+            validator = strong_validator(answer) or (partial.validator if partial is not None and start else None)
+            if answer.status == 416:
                 return await sink.receive(FileBody(start=start, size=size, validator=validator, chunks=_nothing()))
-            chunks = raw_chunks(
-                response, hop.url.origin, limits, limits.max_file_size - start, anyio.current_time, self._received
-            )
+            chunks = self._chunks(answer, self.index.limits.max_file_size - start)
             async with aclosing(chunks):
                 return await sink.receive(FileBody(start=start, size=size, validator=validator, chunks=chunks))
 
     async def _metadata(self, link: FileLink) -> bytes:
-        url = link.url.with_suffix(".metadata")
-        async with self._get(url, {"Accept": "*/*", "Accept-Encoding": "identity"}) as (hop, response):
-            self._expect_ok(response, hop)
-            chunks = raw_chunks(
-                response, hop.url.origin, self.index.limits, _MAX_METADATA, anyio.current_time, self._received
-            )
-            async with aclosing(chunks):
-                encoding = response.headers.get("content-encoding", "")
-                return await decoded(chunks, encoding, hop.url.origin, _MAX_METADATA)
+        async with self._get(link.url.with_suffix(".metadata"), _WHOLE) as answer:
+            expect_ok(answer, self.index)
+            return await self._body(answer, _MAX_METADATA)
 
     async def _persist(self, operation: Callable[[], Awaitable[T]]) -> T:
         """Run `operation` until it succeeds or the budget says to give up."""
@@ -182,13 +177,14 @@ class Session:
         while True:
             attempt += 1
             try:
-                async with self._turn():
+                await self._turn()
+                with self._lane.request():
                     result = await operation()
             except Failure as failure:
                 wait = self.budget.wait(attempt, failure, random.random())  # noqa: S311 - jitter, not a secret
                 if failure.retry_after is not None:
                     pause = min(failure.retry_after, self.index.limits.retry_after_cap)
-                    self._quiet_until = max(self._quiet_until, anyio.current_time() + pause)
+                    self._quiet_until = max(self._quiet_until, monotonic() + pause)
                 if wait is not None and not self._ending.is_set():
                     await self._pause(wait)
                 elif self.budget.gave_up(failure):
@@ -211,25 +207,20 @@ class Session:
         with anyio.move_on_after(seconds):
             await self._ending.wait()
 
-    @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        """A slot of this index and of the run, once the index may be asked at all."""
+    async def _turn(self) -> None:
+        """Wait for a slot of this index and of the run, once the index may be asked at all."""
         while True:
-            if (quiet := self._quiet_until - anyio.current_time()) > 0:
+            if (quiet := self._quiet_until - monotonic()) > 0:
                 await self._pause(quiet)
-            if (early := self._lane.due(self.budget.requests, anyio.current_time())) > 0:
+            if (early := self._lane.due(self.budget.requests, monotonic())) > 0:
                 await self._pause(early)
             await self._lane.take()
-            if anyio.current_time() >= self._quiet_until:
-                break
+            if monotonic() >= self._quiet_until:
+                return
             self._lane.free()
-        with self._lane.request():
-            yield
 
     @asynccontextmanager
-    async def _get(
-        self, url: Url, headers: Mapping[str, str], *, stay: bool = False
-    ) -> AsyncIterator[tuple[Hop, httpx.Response]]:
+    async def _get(self, url: Url, headers: Sequence[Header], *, stay: bool = False) -> AsyncIterator[Answer]:
         """The answer to a GET after redirects and at most one refreshed 401; its body is still to be read.
 
         With `stay`, a redirect off the index's origins is a failure, and nobody there learns the name (C6).
@@ -240,42 +231,44 @@ class Session:
             epoch, authorization = await self._authenticator.header(hop)
             self.budget.asked()
             with _at(hop):
-                response = await self._send(hop, headers, authorization)
-            async with _closing(response):
-                if response.status_code == 401 and authorization is not None:
+                answer = await self._send(hop, headers, authorization)
+            try:
+                if answer.status == 401 and answer.authenticated:
                     rejections += 1
                     if rejections > 1:
                         raise Failure(Reason.REJECTED, "the refreshed secret was rejected as well", holds_index=True)
-                elif response.status_code in REDIRECTS:
-                    hop = next_hop(self.index, hop, response.headers.get("location"))
+                elif answer.status in REDIRECTS:
+                    hop = next_hop(self.index, hop, answer.fields.get("location"))
                     if stay and hop.away:
                         what = f"the page is forwarded to {hop.url.origin}, which is not this index; {_STOP_FORWARDING}"
                         raise Failure(Reason.FORWARDED, what, holds_index=True)
                     continue
                 else:
-                    if authorization is not None and response.status_code < 400:
+                    if answer.authenticated and answer.status < 400:
                         self._authenticator.accepted(epoch)
                     with _at(hop):
-                        yield hop, response
+                        yield answer
                     return
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await answer.stream.aclose()
             await self._authenticator.rejected(epoch)
 
-    def _expect_ok(self, response: httpx.Response, hop: Hop) -> None:
-        authenticated = "authorization" in response.request.headers
-        expect_ok(response, hop, self.index, authenticated=authenticated)
-
-    async def _send(self, hop: Hop, headers: Mapping[str, str], authorization: bytes | None) -> httpx.Response:
-        sent: list[tuple[bytes, bytes]] = [(b"User-Agent", USER_AGENT.encode())]
-        for name, value in headers.items():
-            if not (hop.away and name in _OF_PAGES):
-                sent.append((name.encode(), value.encode("latin-1", "replace")))
+    async def _send(self, hop: Hop, headers: Sequence[Header], authorization: bytes | None) -> Answer:
+        sent = [_USER_AGENT, *headers]
+        if hop.away:
+            sent = [header for header in sent if header[0] not in _OF_PAGES]
         if authorization is not None:
             sent.append((b"Authorization", authorization))
         request = get(hop.url, sent, self._timeouts)
         with failures_of(hop.url.origin):
             response = await self._transport.handle_async_request(request)
-        response.request = request
-        return response
+        return Answer(hop, response, authenticated=authorization is not None)
+
+
+def _bytes(value: str) -> bytes:
+    """A header's value as it is sent."""
+    return value.encode("latin-1", "replace")
 
 
 async def _nothing() -> AsyncIterator[bytes]:
@@ -292,17 +285,6 @@ def _at(hop: Hop) -> Iterator[None]:
     except Failure as failure:
         failure.away = hop.away
         raise
-
-
-@asynccontextmanager
-async def _closing(response: httpx.Response) -> AsyncIterator[None]:
-    try:
-        yield
-    finally:
-        with anyio.CancelScope(shield=True):
-            stream = response.stream
-            assert isinstance(stream, httpx.AsyncByteStream)  # noqa: S101 - what every async transport returns
-            await stream.aclose()
 
 
 class Sessions:

@@ -27,6 +27,9 @@ for _name in ("httpx", "httpcore", "hpack", "h2"):
     logging.getLogger(_name).setLevel(logging.CRITICAL)  # their records hold URLs and headers, secrets and all
 
 
+_NO_BODY = httpx.ByteStream(b"")  # given to a request, it saves httpx some guesses about headers
+
+
 def open_transport(index: Index) -> httpx.AsyncBaseTransport:
     """A transport for `index`, trusting the system's authorities or the configured one. Raises `Failure`."""
     most = index.limits.concurrency
@@ -71,7 +74,8 @@ def get(url: Url, headers: list[tuple[bytes, bytes]], timeouts: dict[str, float]
     origin = _origin(url.origin)
     target = url.target.encode("ascii")
     headers = [(b"Host", origin.netloc), *headers]
-    return httpx.Request("GET", origin, headers=headers, extensions={"timeout": timeouts, "target": target})
+    extensions = {"timeout": timeouts, "target": target}
+    return httpx.Request("GET", origin, headers=headers, stream=_NO_BODY, extensions=extensions)
 
 
 @lru_cache(maxsize=1024)

@@ -68,7 +68,7 @@ class Admission:
 
     def download(self, link: FileLink) -> Download:
         """The way of the file behind `link` to the disk."""
-        return Download(self._layout, self._quarantine, self._space, link, self._next(), self._begun)
+        return Download(self._layout, self._quarantine, self._space, link, self._next, self._begun)
 
     async def recall(self, link: FileLink, pin: Pin | None) -> Staged | None:
         """The file behind `link` if it is on disk already for the same index, and not published.

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
@@ -88,16 +89,22 @@ class _Coming(msgspec.Struct, kw_only=True):
 
 
 class Download:
-    """The file behind `link`; `fresh` is a free name in the run's temporary directory.
+    """The file behind `link`; `fresh` gives a free name in the run's temporary directory.
 
     `begun` are the notes of all downloads that have a part on disk; it is kept up to date.
     """
 
     def __init__(
-        self, layout: Layout, quarantine: Quarantine, space: Space, link: FileLink, fresh: Path, begun: set[Path]
+        self,
+        layout: Layout,
+        quarantine: Quarantine,
+        space: Space,
+        link: FileLink,
+        fresh: Callable[[], Path],
+        begun: set[Path],
     ) -> None:
         self.link = link
-        self._fresh, self._kept = fresh, layout.download(link)
+        self._fresh, self._layout = fresh, layout
         self._quarantine, self._space = quarantine, space
         self._begun = begun
         self._part: tuple[dict[str, hashlib._Hash], int] | None = None
@@ -211,7 +218,8 @@ class Download:
         if self._part is None or start != self._part[1]:
             if self._has_part:
                 self._drop()
-            return _Writing(self._fresh, create(self._fresh), self._hashes(), 0)
+            fresh = self._fresh()
+            return _Writing(fresh, create(fresh), self._hashes(), 0)
         hashes, size = self._part
         self._kept.chmod(0o600)  # it may have been whole already when its run was killed
         descriptor = os.open(self._kept, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -280,9 +288,14 @@ class Download:
         """Whether it can be told at the end that two parts make one file."""
         return bool(self.link.digests) or validator is not None
 
+    @cached_property
+    def _kept(self) -> Path:
+        """Where it stays when it breaks off."""
+        return self._layout.download(self.link)
+
     @property
     def _has_part(self) -> bool:
-        return beside(self._kept) in self._begun
+        return bool(self._begun) and beside(self._kept) in self._begun
 
     @property
     def _algorithms(self) -> set[str]:

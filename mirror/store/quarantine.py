@@ -47,7 +47,7 @@ class Quarantine:
 
     def holds(self, link: FileLink) -> bool:
         """Whether there is an entry for the name that `link` has."""
-        return self._layout.set_aside(link) in self._places
+        return bool(self._places) and self._layout.set_aside(link) in self._places
 
     def put(self, link: FileLink, path: Path, sha256: str, size: int, failure: Failure) -> None:
         """Move the bytes at `path`, which came for `link`, here. Raises OSError."""
