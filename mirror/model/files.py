@@ -171,10 +171,17 @@ class Project(msgspec.Struct, frozen=True, kw_only=True, tag="project", tag_fiel
 
 
 class Validators(msgspec.Struct, frozen=True, kw_only=True):
-    """What lets a server answer that a page is unchanged (RFC 9110 section 13.1)."""
+    """What tells that a page is unchanged: by the server's word (RFC 9110 section 13.1), or by our own digest."""
 
     etag: str | None = None
     last_modified: str | None = None
+    digest: str | None = None
+    """Of the body and of all that says how to read it (sha256, hexadecimal)."""
 
     def __bool__(self) -> bool:
+        return self.conditional or self.digest is not None
+
+    @property
+    def conditional(self) -> bool:
+        """Whether they can be sent with a request, for a 304."""
         return self.etag is not None or self.last_modified is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from datetime import UTC, datetime
 
@@ -119,11 +120,14 @@ def strong_validator(answer: Answer) -> str | None:
     return etag if etag is not None and etag.startswith('"') else None
 
 
-def validators_of(answer: Answer) -> Validators:
-    """What the index itself says of its page's state; what a stranger says of it is not for the index."""
+def validators_of(answer: Answer, body: bytes) -> Validators:
+    """What tells later that the page `body` is unchanged; what a stranger says of it is not for the index."""
+    where, how = answer.hop.url.text, answer.fields.get("content-type", "")
+    digest = hashlib.sha256(b"\0".join((where.encode(), how.encode(), body))).hexdigest()
     if answer.hop.away:
-        return Validators()
-    return Validators(etag=_kept(answer.fields.get("etag")), last_modified=_kept(answer.fields.get("last-modified")))
+        return Validators(digest=digest)
+    etag, last_modified = _kept(answer.fields.get("etag")), _kept(answer.fields.get("last-modified"))
+    return Validators(etag=etag, last_modified=last_modified, digest=digest)
 
 
 def _kept(value: str | None) -> str | None:

@@ -40,6 +40,7 @@ _STOP_FORWARDING = "have its server stop that, or set follow-forwarding = true t
 _OF_PAGES = frozenset({b"If-None-Match", b"If-Modified-Since"})
 """Conditions that tell a stranger what the index said; If-Range says only what joins two parts of a file."""
 _MAX_METADATA = 16 * 1024 * 1024
+_LARGE_PAGE = 1 << 18  # bytes; reading one takes longer than a hop to a thread
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,19 +113,20 @@ class Session:
             headers.append((b"If-Modified-Since", _bytes(validators.last_modified)))
         async with self._get(url, headers, stay=not self.index.follow_forwarding) as answer:
             if answer.status == 304:
-                if validators and not answer.hop.away:
+                if validators.conditional and not answer.hop.away:
                     return None
                 raise Failure(Reason.BROKEN, f"{answer.hop.url.origin} answers 304 to a question without a condition")
             expect_ok(answer, self.index)
             body = await self._body(answer, self.index.limits.max_page_size)
-        page = Page(
-            url=answer.hop.url,
-            body=body,
-            content_type=answer.fields.get("content-type"),
-            validators=validators_of(answer),
-        )
+        fresh = validators_of(answer, body)
+        if fresh.digest == validators.digest:
+            return None
+        content_type = answer.fields.get("content-type")
+        page = Page(url=answer.hop.url, body=body, content_type=content_type, validators=fresh)
         try:
-            return read(page)
+            if len(body) < _LARGE_PAGE:
+                return read(page)
+            return await anyio.to_thread.run_sync(read, page)  # the other transfers go on meanwhile
         except UnsupportedVersion as error:
             raise Failure(Reason.VERSION, str(error), holds_index=True) from None
         except BadPage as error:

@@ -213,3 +213,24 @@ def test_a_sound_page_under_an_odd_type_is_read_or_named(site: Site, world: Worl
         assert "one-1.0.tar.gz" in site.files("first")
     else:
         assert outcome.index("first")["troubles"][0]["reason"] == "bad-page"
+
+
+@pytest.mark.parametrize("form", ["json", "html"])
+def test_a_page_with_the_same_bytes_is_not_read_again(site: Site, world: World, form: str) -> None:
+    """A server without validators sends its pages every night; those that did not change are known by their digest."""
+    index = world.add_index("first", format=form, etags=False)  # type: ignore[arg-type]
+    index.add(build_wheel("one", "1.0"))
+    index.add(build_wheel("two", "1.0"))
+    site.configure(index)
+    assert "page one read" in site.sync("-v").err
+    second = site.sync("-v")
+    assert second.code == 0
+    assert "page (list) unchanged" in second.err
+    assert "page one unchanged" in second.err
+    index.add(build_wheel("two", "2.0"))
+    third = site.sync("-v")
+    assert "page one unchanged" in third.err
+    assert "page two read" in third.err
+    assert set(site.files("first")) >= {"two-2.0-py3-none-any.whl", "one-1.0-py3-none-any.whl"}
+    site.configure(index, projects=["one"])
+    assert "page one read" in site.sync("-v").err, "another selection reads it anew"

@@ -127,6 +127,8 @@ def test_refusals_and_validators_speak_for_themselves() -> None:
     assert not Validators()
     assert Validators(etag="x")
     assert Validators(last_modified="x")
+    assert Validators(digest="x")
+    assert not Validators(digest="x").conditional
 
 
 def _settle(before: dict[str, HeldProject], answers: dict[str, Answer], *, accept: bool = False):  # type: ignore[no-untyped-def]
