@@ -7,23 +7,25 @@ returned for an entry with a problem; the caller raises them all together.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from urllib.parse import unquote_to_bytes, urlsplit
 
 import msgspec
 
 from mirror.config.problems import Place, Report
 from mirror.config.sources import SecretSources, Userinfo
-from mirror.config.tables import Values
+from mirror.config.tables import DIRECT, Values, over, remember_userinfo
 from mirror.errors import InvalidUrl
 from mirror.model import urls
 from mirror.model.index import Authenticate, Index, Limits
 from mirror.model.names import IndexName, variable_part
-from mirror.model.secret import Reach, remember
-from mirror.model.urls import Url
+from mirror.model.secret import Reach
+from mirror.model.urls import Origin, Url
 
 _URL_EXAMPLE = 'write for example url = "https://gitlab.example.com/api/v4/projects/2177/packages/pypi/simple"'
 _LIMITS = tuple(item.name for item in msgspec.structs.fields(Limits))
-_PLAIN = ("authenticate", "projects", "http2", "ca_file", "follow_forwarding", "upgrade_http", "legacy_filenames")
+_SAME = (
+    *("authenticate", "projects", "http2", "ca_file", "client_cert", "client_key"),
+    *("follow_forwarding", "upgrade_http", "legacy_filenames"),
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,10 +48,7 @@ def url(text: str, name: IndexName, place: Place, report: Report) -> str | None:
     """The URL of an index in `mirror.toml`, when it has no userinfo, which is reported but never repeated."""
     if not urls.has_userinfo(text):
         return text
-    userinfo = urlsplit(text.strip()).netloc.rpartition("@")[0]
-    user, _, password = userinfo.partition(":")
-    for secret in (userinfo.encode(), (password or user).encode(), unquote_to_bytes(password or user)):
-        remember(secret)
+    remember_userinfo(text)
     variables = f"MIRROR_INDEX_{variable_part(name)}"
     instead = (
         f"remove it, change that password, and set {variables}_USERNAME and {variables}_PASSWORD, or {variables}_TOKEN"
@@ -60,18 +59,22 @@ def url(text: str, name: IndexName, place: Place, report: Report) -> str | None:
 
 def index(entry: Entry, defaults: Values, report: Report) -> tuple[Index, SecretSources] | None:
     """The index that `entry` describes, its own values before the `defaults`."""
-    values = defaults | entry.values
+    values = over(defaults, entry.values)
     found = _url(entry, report)
     sources = _sources(entry, values, report)
     if found is None:
         return None
-    _clear_text(entry, found, values, sources, report)
+    proxy = values.get("proxy")
+    if proxy == DIRECT:
+        proxy = None
+    _clear_text(entry, found, values, sources, proxy, report)
     made = Index(
         name=entry.name,
         url=found,
         reach=_reach(entry, found, values, report),
+        proxy=proxy,
         limits=Limits(**{key: values[key] for key in _LIMITS if key in values}),
-        **{key: values[key] for key in _PLAIN if key in values},
+        **{key: values[key] for key in _SAME if key in values},
     )
     return made, sources
 
@@ -106,14 +109,27 @@ def _sources(entry: Entry, values: Values, report: Report) -> SecretSources:
         keyring=values.get("keyring", False),
         allow_insecure=values.get("allow_insecure", False),
         service=entry.url or "",
+        proxy_username=values.get("proxy_username"),
+        proxy_password=values.get("proxy_password"),
     )
 
 
-def _clear_text(entry: Entry, found: Url, values: Values, sources: SecretSources, report: Report) -> None:
-    """C4: an index over plain http has no credentials, unless the operator says that this is fine."""
+def _clear_text(
+    entry: Entry, found: Url, values: Values, sources: SecretSources, proxy: Origin | None, report: Report
+) -> None:
+    """C4: an index over plain http has no credentials, unless the operator says that this is fine.
+
+    Through a proxy it has none at all: the proxy would read them, and "this machine" would be the proxy's.
+    """
     wish = values.get("authenticate", Authenticate.AUTO)
     asked = wish is Authenticate.ALWAYS or (wish is Authenticate.AUTO and sources.configured)
-    if asked and not found.origin.secure and not sources.allow_insecure:
+    if proxy is not None and any(origin.scheme != "https" for origin in values.get("credential_origins", ())):
+        what = "has a plain-http origin, and the proxy would read the credentials"
+        report.add(entry.place.at("credential-origins"), what, 'write https origins, or proxy = "direct"')
+    if asked and proxy is not None and found.origin.scheme != "https":
+        what = "the proxy would read the credentials, over plain http"
+        report.add(entry.url_place, what, 'write an https URL, or proxy = "direct"')
+    elif asked and not found.origin.secure and not sources.allow_insecure:
         what = "credentials would travel in clear over plain http"
         report.add(entry.url_place, what, "write an https URL, or allow-insecure = true if that network may read them")
 

@@ -117,6 +117,38 @@ class Shared(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, kw_only
             examples=["/etc/ssl/example-ca.pem"],
         ),
     ] = UNSET
+    client_cert: Annotated[
+        PathText | UnsetType,
+        Meta(
+            description="a PEM file with the certificate to show to the index's own origins, relative to this file",
+            examples=["/etc/index-mirror/client.pem"],
+        ),
+    ] = UNSET
+    client_key: Annotated[
+        PathText | UnsetType,
+        Meta(
+            description="the PEM file with the key of client-cert, if it is not in that file; not encrypted",
+            examples=["/etc/index-mirror/client.key"],
+        ),
+    ] = UNSET
+    proxy: Annotated[
+        Word | UnsetType,
+        Meta(
+            description="the proxy for all requests: http, https, socks5 or socks5h, host and port; 'direct': none",
+            examples=["http://proxy.example.com:3128"],
+        ),
+    ] = UNSET
+    proxy_username: Annotated[
+        Word | UnsetType, Meta(description="the user name for the proxy beside it", examples=["mirror"])
+    ] = UNSET
+    proxy_password: Annotated[
+        SecretTable | UnsetType,
+        Meta(
+            description="where the password for the proxy beside it is",
+            examples=[{"file": "/etc/index-mirror/proxy.password"}],
+            extra_json_schema=_ONE_SOURCE,
+        ),
+    ] = UNSET
     concurrency: Annotated[
         Requests, Meta(description="the most requests to one index at the same time", examples=[_LIMITS.concurrency])
     ] = _LIMITS.concurrency

@@ -21,9 +21,11 @@ from mirror.config.sources import FromCommand, Reference, SecretSources
 from mirror.errors import SecretUnavailable
 from mirror.model.index import Authenticate, Index
 from mirror.model.names import IndexName, variable_part
-from mirror.model.secret import Credential, Secret, remember
+from mirror.model.secret import Credential, ProxyCredential, Secret, remember
 
 __all__ = ["SecretResolver", "SecretSources"]
+
+_SOCKS_BYTES = 255  # RFC 1929
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,9 @@ class SecretResolver:
                 remedy = f"set {name}_USERNAME and {name}_PASSWORD, or {name}_TOKEN"
                 raise unavailable(index.name, "authenticate = 'always'", "no credentials were found", remedy)
             return None
+        if index.proxy is not None and index.url.origin.scheme != "https":
+            remedy = 'use an https URL, or write proxy = "direct"'
+            raise unavailable(index.name, found.source, "the index is plain http, and its proxy would read it", remedy)
         if not index.url.origin.secure and not sources.allow_insecure:
             remedy = "use an https URL, or write allow-insecure = true if that network may read them"
             raise unavailable(index.name, found.source, "the index is plain http, which shows credentials", remedy)
@@ -79,6 +84,17 @@ class SecretResolver:
             secret=found.secret,
             expires=found.expires,
         )
+
+    async def proxy_credential(self, index: Index) -> ProxyCredential | None:
+        """What the proxy of `index` asks for, or None when none is configured. Raises `SecretUnavailable`."""
+        sources = self._sources[index.name]
+        if index.proxy is None or sources.proxy_username is None or sources.proxy_password is None:
+            return None
+        value, _expires = await self._read(index.name, sources.proxy_password)
+        if index.proxy.scheme.startswith("socks") and len(value) > _SOCKS_BYTES:
+            what = f"is longer than {_SOCKS_BYTES} bytes, which SOCKS5 cannot carry"
+            raise unavailable(index.name, sources.proxy_password, what, "give the proxy's password alone")
+        return ProxyCredential(proxy=index.proxy, username=sources.proxy_username.encode(), secret=Secret(value))
 
     async def _find(self, index: Index, sources: SecretSources) -> _Found | None:
         part = variable_part(index.name)

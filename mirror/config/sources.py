@@ -78,6 +78,8 @@ class SecretSources:
     """Whether credentials may go to this index over plain http (C4)."""
     service: str = field(default="", repr=False)
     """The index URL as it was written, without userinfo: a keyring's service name. Never for output."""
+    proxy_username: str | None = None
+    proxy_password: Reference | None = None
 
     @property
     def configured(self) -> bool:

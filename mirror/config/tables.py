@@ -7,9 +7,11 @@ default stands in for it while the other checks go on.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from mirror.config import decode
 from mirror.config.durations import duration
@@ -39,6 +41,13 @@ _NOT_SHARED = dict.fromkeys(
     ("name", "url", "username", "password", "token", "netrc", "keyring", "credential-origins", "credential-paths"),
     _ONE_INDEX,
 )
+_PARTS = {"client_cert": ("client_key",), "proxy": ("proxy_username", "proxy_password")}
+DIRECT = "direct"
+"""The value of `proxy` that stands for none."""
+_PROXIES = ("http", "https", "socks5", "socks5h")
+_PROXY_EXAMPLE = 'write for example proxy = "http://proxy.example.com:3128", or "direct" for none'
+_PORT = re.compile(r":[0-9]+/?$")
+_SOCKS_BYTES = 255  # RFC 1929
 _SOURCES = ("file", "systemd", "command", "env")
 _REFERENCE_EXAMPLE = (
     '{ file = "/etc/index-mirror/name.secret" }, { systemd = "…" }, { command = ["…"] } or { env = "…" }'
@@ -47,8 +56,8 @@ _REFERENCE_EXAMPLE = (
 
 def shared(raw: object, place: Place, report: Report) -> Values:
     """The values of `[defaults]`."""
-    values = decode.table(raw, Shared, place, report, remedies=_NOT_SHARED)
-    return _refined(values, place, report)
+    values = decode.table(raw, Shared, place, report, by_hand=("proxy-password",), remedies=_NOT_SHARED)
+    return _whole(_refined(values, place, report), values, place, report)
 
 
 def retention(raw: object, place: Place, report: Report) -> Retention:
@@ -59,9 +68,20 @@ def retention(raw: object, place: Place, report: Report) -> Retention:
 
 def index(raw: object, place: Place, report: Report) -> Values:
     """The values of one `[[index]]` table, except for its name, which `name` reads."""
-    values = decode.table(raw, IndexTable, place, report, by_hand=("name", "password", "token"), remedies=_UV_KEYS)
+    by_hand = ("name", "password", "token", "proxy-password")
+    values = decode.table(raw, IndexTable, place, report, by_hand=by_hand, remedies=_UV_KEYS)
     values.pop("name", None)
-    return _refined(values, place, report)
+    return _whole(_refined(values, place, report), values, place, report)
+
+
+def over(defaults: Values, own: Values) -> Values:
+    """The index's `own` values before the `defaults`.
+
+    A key and a password belong to the certificate and the proxy in their own table: an index that names others
+    does not get them.
+    """
+    replaced = {part for whole, parts in _PARTS.items() if whole in own for part in parts}
+    return {key: value for key, value in defaults.items() if key not in replaced} | own
 
 
 def name(raw: object, place: Place, report: Report) -> IndexName | None:
@@ -84,6 +104,14 @@ def name(raw: object, place: Place, report: Report) -> IndexName | None:
     return None
 
 
+def remember_userinfo(text: str) -> None:
+    """Have what stands before the host of the URL `text` scrubbed from every message."""
+    userinfo = urlsplit(text.strip()).netloc.rpartition("@")[0]
+    user, _, password = userinfo.partition(":")
+    for secret in (userinfo.encode(), (password or user).encode(), unquote_to_bytes(password or user)):
+        remember(secret)
+
+
 def path(value: str, place: Place, report: Report) -> Path | None:
     """`value` as an absolute path, relative to the file at `place`; a leading `~` is the home folder."""
     try:
@@ -97,10 +125,56 @@ def _refined(values: Values, place: Place, report: Report) -> Values:
     refined: Values = {}
     for key, value in values.items():
         refine = _REFINE.get(key)
-        found = value if refine is None else refine(value, place.at(key.replace("_", "-")), report)
+        found = value if refine is None else refine(value, place.at(_key(key)), report)
         if found is not None:
             refined[key] = found
     return refined
+
+
+def _whole(refined: Values, written: Values, place: Place, report: Report) -> Values:
+    """`refined`, after a look that nothing stands there without what it belongs to."""
+    for whole, parts in _PARTS.items():
+        for part in parts:
+            if part in written and whole not in written:
+                what = f"belongs to {_key(whole)}, which is not in this table"
+                report.add(place.at(_key(part)), what, f"write {_key(whole)} beside it, or remove it")
+    if "proxy" in written and ("proxy_username" in written) != ("proxy_password" in written):
+        what = "has a user name or a password for the proxy, and not both"
+        report.add(place, what, "write proxy-username and proxy-password, or neither")
+    username, proxy = refined.get("proxy_username"), refined.get("proxy")
+    if username is not None and proxy == DIRECT:
+        what = "goes to no proxy"
+        report.add(place.at("proxy-username"), what, "remove proxy-username and proxy-password")
+    elif username is not None and isinstance(proxy, Origin):
+        socks = proxy.scheme.startswith("socks")
+        if len(username.encode()) > _SOCKS_BYTES if socks else ":" in username:
+            what = f"is longer than {_SOCKS_BYTES} bytes" if socks else "has a colon, which HTTP Basic cannot carry"
+            report.add(place.at("proxy-username"), what, "ask for another account at the proxy")
+    return refined
+
+
+def _key(attribute: str) -> str:
+    return attribute.replace("_", "-")
+
+
+def _proxy(text: str, place: Place, report: Report) -> Origin | str | None:
+    """`DIRECT`, or where the proxy is. Userinfo is reported and never repeated."""
+    if text == DIRECT:
+        return DIRECT
+    if urls.has_userinfo(text):
+        remember_userinfo(text)
+        what = "the URL holds a user name or password"
+        report.add(place, what, "remove it, change that password, and write proxy-username and proxy-password")
+        return None
+    scheme, _, rest = text.partition("://")
+    try:
+        found = urls.url(f"http://{rest}") if scheme.lower() in _PROXIES else None
+    except InvalidUrl:
+        found = None
+    if found is None or found.path != "/" or found.query is not None or "#" in text or _PORT.search(rest) is None:
+        report.add(place, "is not scheme, host and port of a proxy", _PROXY_EXAMPLE)
+        return None
+    return Origin(scheme.lower(), found.origin.host, found.origin.port)
 
 
 def _size(value: int | str, _place: Place, _report: Report) -> int:
@@ -203,6 +277,10 @@ _REFINE: Mapping[str, Callable[[Any, Place, Report], Any]] = {
     "max_page_size": _size,
     "max_file_size": _size,
     "ca_file": path,
+    "client_cert": path,
+    "client_key": path,
+    "proxy": _proxy,
+    "proxy_password": _reference,
     "credential_origins": _origins,
     "credential_paths": _paths,
     "password": _reference,

@@ -9,7 +9,7 @@ import msgspec
 
 from mirror.model.names import IndexName, TreeName
 from mirror.model.secret import Reach
-from mirror.model.urls import Url
+from mirror.model.urls import Origin, Url
 
 
 class Authenticate(StrEnum):
@@ -54,6 +54,11 @@ class Index(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     http2: bool = False
     ca_file: Path | None = None
+    client_cert: Path | None = None
+    client_key: Path | None = None
+    """None with a `client_cert`: the key is in the same file."""
+    proxy: Origin | None = None
+    """`http`, `https`, `socks5` or `socks5h`; None: requests go to the index directly."""
     follow_forwarding: bool = False
     upgrade_http: bool = False
     legacy_filenames: bool = False

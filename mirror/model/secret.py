@@ -22,7 +22,7 @@ from mirror.model.urls import Origin, Url
 
 _SHORTEST_SCRUBBED = 4  # characters: shorter values would cut ordinary words out of every message
 _known: set[str] = set()
-_longest_first: tuple[str, ...] = ()
+_longest_first: list[str] = []
 
 
 class Secret:
@@ -61,13 +61,13 @@ def remember(value: bytes) -> None:
     escaped = {json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], repr(text)[1:-1], ascii(text)[1:-1]}
     forms = {text} | encoded | escaped
     _known.update(form for form in forms if len(form) >= _SHORTEST_SCRUBBED)
+    _longest_first.clear()
 
 
 def scrub(text: str) -> str:
     """`text` without any secret that this process has ever held."""
-    global _longest_first  # noqa: PLW0603 - made from `_known`, for the thousands of calls between two secrets
-    if len(_longest_first) != len(_known):
-        _longest_first = tuple(sorted(_known, key=len, reverse=True))
+    if not _longest_first:  # it serves the thousands of calls between two secrets
+        _longest_first.extend(sorted(_known, key=len, reverse=True))
     for value in _longest_first:
         if value in text:
             text = text.replace(value, "***")
@@ -92,6 +92,14 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
         if url.origin != self.origin and not url.origin.secure:
             return False
         return self.paths is None or any(url.under(path) for path in self.paths)
+
+
+class ProxyCredential(msgspec.Struct, frozen=True, kw_only=True):
+    """What one proxy asks for: bound to that proxy, whatever is fetched through it."""
+
+    proxy: Origin
+    username: bytes
+    secret: Secret
 
 
 class Credential(msgspec.Struct, frozen=True, kw_only=True):

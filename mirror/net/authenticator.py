@@ -9,15 +9,28 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 import anyio
 
 from mirror.errors import Failure, Reason, SecretUnavailable
 from mirror.model.index import Index
-from mirror.model.secret import Credential, Secret, remember
+from mirror.model.secret import Credential, ProxyCredential, Secret, remember
 from mirror.net.policy import Hop, may_authenticate
 
 Resolve = Callable[[Index], Awaitable[Credential | None]]
+
+
+class Secrets(Protocol):
+    """Looks secrets up, each time anew. Raises `SecretUnavailable`."""
+
+    async def credential(self, index: Index) -> Credential | None:
+        """What `index` is asked with."""
+
+    async def proxy_credential(self, index: Index) -> ProxyCredential | None:
+        """What the proxy of `index` is asked with."""
+
+
 _EARLY = 30.0  # seconds before a known expiry at which a secret is looked up again
 _EARLY_SHARE = 0.1  # of a lifetime that is shorter than that
 
@@ -120,6 +133,22 @@ class Authenticator:
         """The failure that ends the index; every later request gets the same."""
         self._given_up = Failure(reason, what, holds_index=True)
         return self._given_up
+
+
+async def proxy_login(index: Index, secrets: Secrets) -> tuple[bytes, bytes] | None:
+    """User name and password for the proxy of `index`, if it asks for any. Raises `Failure`."""
+    try:
+        credential = await secrets.proxy_credential(index)
+    except SecretUnavailable as error:
+        what = str(error).removeprefix(f"index {index.name}: ")
+        raise Failure(Reason.NO_CREDENTIALS, f"the proxy's password: {what}", holds_index=True) from None
+    if credential is None:
+        return None
+    if credential.proxy != index.proxy:
+        raise Failure(Reason.NO_CREDENTIALS, "its source gave the credential of another proxy", holds_index=True)
+    pair = credential.username, credential.secret.reveal()
+    remember(base64.b64encode(b":".join(pair)))
+    return pair
 
 
 def _identity(credential: Credential) -> tuple[bytes, bytes]:

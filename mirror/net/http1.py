@@ -13,6 +13,7 @@ whoever reads it; then the socket is not read any further, so that the server ha
 from __future__ import annotations
 
 import asyncio
+import select
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator
@@ -94,7 +95,7 @@ class Http1Transport(httpx.AsyncBaseTransport):
         oldest = asyncio.get_running_loop().time() - _EXPIRY
         while idle:
             connection = idle.pop()
-            if connection.reusable and connection.idle_since > oldest:
+            if connection.reusable and connection.idle_since > oldest and connection.silent:
                 return connection
             connection.abort()
         return None
@@ -145,6 +146,7 @@ class _Connection(asyncio.BufferedProtocol):
         self._pool, self._buffer = pool, buffer
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
+        self._poll = select.poll()
         self._parser = httptools.HttpResponseParser(self)
         self._answer: _Answer | None = None
         self._paused = False
@@ -157,6 +159,11 @@ class _Connection(asyncio.BufferedProtocol):
         """Whether another request may be sent: the last answer came to its end, and nothing behind it."""
         ready = self._answer is None or self._answer.clean
         return ready and self._transport is not None and not self._transport.is_closing()
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing waits to be read: what comes unasked is the connection's end, or no answer to anything."""
+        return not self._poll.poll(0)
 
     async def ask(self, message: bytes, seconds: float) -> _Answer:
         """Send a request; its answer when all headers are here, which must take at most `seconds`."""
@@ -242,6 +249,7 @@ class _Connection(asyncio.BufferedProtocol):
         """Begin."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what a stream socket has
         self._transport = transport
+        self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
         self._pool._connections.add(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
@@ -255,16 +263,15 @@ class _Connection(asyncio.BufferedProtocol):
             self.abort()
             return
         answer.received = True
-        if not answer.headed:
-            answer.head_size += nbytes
+        answer.fruitless += nbytes
         try:
             self._parser.feed_data(self._buffer[:nbytes])
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else None
             self._fail(cause if isinstance(cause, httpx.RemoteProtocolError) else httpx.RemoteProtocolError(str(error)))
             return
-        if not answer.headed and answer.head_size > _MAX_HEAD:
-            self._fail(httpx.RemoteProtocolError("the headers are too large"))
+        if answer.fruitless > _MAX_HEAD and not answer.complete:
+            self._fail(httpx.RemoteProtocolError("headers, or what stands between the chunks of a body, are too large"))
         elif answer.waiting >= _WAITING and not self._paused and self._transport is not None:
             self._paused = True
             self._transport.pause_reading()
@@ -272,9 +279,20 @@ class _Connection(asyncio.BufferedProtocol):
     def eof_received(self) -> None:
         """The server's end: an answer without any framing ends here, and no other may."""
         answer = self._answer
-        if answer is not None and answer.headed and answer.until_closed and answer.error is None:
+        if answer is not None and answer.headed and answer.until_closed and answer.error is None and self._bidden:
             answer.complete = True
             self._wake()
+
+    @property
+    def _bidden(self) -> bool:
+        """Whether the server said itself that this is the end: over TLS by a close_notify, which nobody can forge."""
+        tls = None if self._transport is None else self._transport.get_extra_info("ssl_object")
+        if tls is None:
+            return True
+        try:
+            return not tls.read(1)
+        except ssl.SSLError:
+            return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Whatever was not complete by now never will be."""
@@ -344,6 +362,7 @@ class _Connection(asyncio.BufferedProtocol):
         if answer.complete:
             answer.clean = False
             return
+        answer.fruitless = 0
         answer.chunks.append(data)
         answer.waiting += len(data)
         self._wake()
@@ -363,7 +382,7 @@ class _Answer:
     """What has come of an answer by now."""
 
     __slots__ = (
-        *("status", "headers", "chunks", "waiting", "seconds", "error", "head_size", "fields_size"),
+        *("status", "headers", "chunks", "waiting", "seconds", "error", "fruitless", "fields_size"),
         *("received", "headed", "interim", "until_closed", "complete", "clean"),
     )
 
@@ -374,7 +393,8 @@ class _Answer:
         self.waiting = 0  # bytes of `chunks`
         self.seconds = seconds
         self.error: Exception | None = None
-        self.head_size = self.fields_size = 0
+        self.fruitless = 0  # bytes since the last part of the body, or since the beginning
+        self.fields_size = 0
         self.received = self.headed = self.interim = self.until_closed = False
         self.complete = False  # all of it came
         self.clean = False  # and nothing behind it, so that the connection can be used again

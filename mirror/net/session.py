@@ -23,7 +23,7 @@ from mirror.model.index import Index
 from mirror.model.names import IndexName, ProjectName
 from mirror.model.urls import Url
 from mirror.net.answers import Answer, OtherPart, body_span, expect_ok, strong_validator, validators_of
-from mirror.net.authenticator import Authenticator, Resolve
+from mirror.net.authenticator import Authenticator, Resolve, Secrets, proxy_login
 from mirror.net.body import FileBody, Sink, decoded, raw_chunks
 from mirror.net.policy import REDIRECTS, Hop, first_hop, next_hop
 from mirror.net.traffic import Lane, Traffic
@@ -55,12 +55,22 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
 class Session:
     """All traffic of one index."""
 
-    def __init__(self, index: Index, resolve: Resolve, traffic: Traffic, ending: anyio.Event) -> None:
-        """Raises `Failure` when the configured `ca-file` cannot be used."""
+    def __init__(
+        self,
+        index: Index,
+        resolve: Resolve,
+        traffic: Traffic,
+        ending: anyio.Event,
+        login: tuple[bytes, bytes] | None = None,
+    ) -> None:
+        """`login` is the user name and password for the index's proxy.
+
+        Raises `Failure` when the configured certificates cannot be used.
+        """
         self.index = index
         self.budget = Budget(index.limits)
         self._authenticator = Authenticator(index, resolve)
-        self._transport = open_transport(index)
+        self._transport = open_transport(index, login)
         self._timeouts = timeouts(index)
         self._lane = Lane(traffic, index.limits)
         self._received = self._lane.meter(self._rest)
@@ -301,9 +311,12 @@ class Sessions:
 
 
 @asynccontextmanager
-async def open_session(index: Index, resolve: Resolve, traffic: Traffic, ending: anyio.Event) -> AsyncIterator[Session]:
-    """A session for `index`, closed at the end; once `ending` is set it waits for nothing any more."""
-    session = Session(index, resolve, traffic, ending)
+async def open_session(index: Index, secrets: Secrets, traffic: Traffic, ending: anyio.Event) -> AsyncIterator[Session]:
+    """A session for `index`, closed at the end; once `ending` is set it waits for nothing any more.
+
+    Raises `Failure` when its certificates or its proxy's password cannot be had.
+    """
+    session = Session(index, secrets.credential, traffic, ending, await proxy_login(index, secrets))
     try:
         yield session
     finally:

@@ -1,7 +1,7 @@
 """Which HTTP engine is behind a session, the requests it is given, and its exceptions in our words.
 
 A session calls an `httpx.AsyncBaseTransport` directly, never a client: nothing here knows redirects,
-cookies, credentials, proxies or the environment. The pool is as large as the limiter before it, so no
+cookies, an index's credentials or the environment. The pool is as large as the limiter before it, so no
 request ever waits inside the pool, where cancelling it would lose a slot (encode/httpcore#1093).
 """
 
@@ -11,7 +11,7 @@ import logging
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 
 import anyio
@@ -20,28 +20,51 @@ import httpx
 
 from mirror.errors import Failure, Reason
 from mirror.model.index import Index
+from mirror.model.secret import Reach
 from mirror.model.urls import Origin, Url
 from mirror.net.http1 import Http1Transport
+from mirror.net.proxies import ProxyTransport, httpx_proxy
+
+_OF_CERTIFICATES = ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED", "HANDSHAKE_FAILURE")
 
 for _name in ("httpx", "httpcore", "hpack", "h2"):
     logging.getLogger(_name).setLevel(logging.CRITICAL)  # their records hold URLs and headers, secrets and all
 
 
 _NO_BODY = httpx.ByteStream(b"")  # given to a request, it saves httpx some guesses about headers
+_H1 = ("http/1.1",)
 
 
-def open_transport(index: Index) -> httpx.AsyncBaseTransport:
-    """A transport for `index`, trusting the system's authorities or the configured one. Raises `Failure`."""
+def open_transport(index: Index, login: tuple[bytes, bytes] | None = None) -> httpx.AsyncBaseTransport:
+    """A transport for `index`, trusting the system's authorities or the configured one. Raises `Failure`.
+
+    `login` is the user name and password for its proxy. A client certificate is shown to the index's own origins.
+    """
+    protocols = ("h2", *_H1) if index.http2 else _H1
+    others = _engine(index, _tls(protocols, index.ca_file), login)
+    if index.client_cert is None:
+        return others
+    own = _tls(protocols, index.ca_file, index.client_cert, index.client_key)
+    return _AtHome(index.reach, _engine(index, own, login), others)
+
+
+def _engine(index: Index, context: ssl.SSLContext, login: tuple[bytes, bytes] | None) -> httpx.AsyncBaseTransport:
     most = index.limits.concurrency
-    tls = _tls(index.ca_file, ("h2", "http/1.1") if index.http2 else ("http/1.1",))
-    if not index.http2:
-        return Http1Transport(tls, most)
+    if not index.http2 and index.proxy is None:
+        return Http1Transport(context, most)
     limits = httpx.Limits(max_connections=most, max_keepalive_connections=most, keepalive_expiry=30)
-    return _Patient(httpx.AsyncHTTPTransport(verify=tls, http2=True, limits=limits, trust_env=False))
+    make = partial(httpx.AsyncHTTPTransport, verify=context, http2=index.http2, limits=limits, trust_env=False)
+    if index.proxy is not None:
+        through = httpx_proxy(index.proxy, login, _tls(_H1, index.ca_file))
+        return _Patient(ProxyTransport(index.proxy, partial(make, proxy=through), authenticated=login is not None))
+    return _Patient(make())
 
 
 class _Patient(httpx.AsyncBaseTransport):
-    """One of httpx's own transports, which lets a server send one header a second for ever, with an end to that."""
+    """One of httpx's own transports, with an end to a server that sends one header a second for ever.
+
+    It gives a proxy what `target` says instead of what a proxy is to be asked; so that is made part of the URL.
+    """
 
     def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
         self._transport = transport
@@ -49,6 +72,10 @@ class _Patient(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send `request`; all headers of the answer must be there within its time-outs. Raises httpx's errors."""
         timeout = request.extensions["timeout"]
+        target = request.extensions.pop("target")
+        request.url = request.url.copy_with(raw_path=target)
+        if request.url.raw_path != target:
+            raise httpx.InvalidURL("the target is read in two ways")
         with anyio.fail_after(timeout["connect"] + timeout["read"]):
             return await self._transport.handle_async_request(request)
 
@@ -57,21 +84,68 @@ class _Patient(httpx.AsyncBaseTransport):
         await self._transport.aclose()
 
 
+class _AtHome(httpx.AsyncBaseTransport):
+    """Requests to an index's own origins go by `home`, which has its certificate, and all others by `others`."""
+
+    def __init__(self, reach: Reach, home: httpx.AsyncBaseTransport, others: httpx.AsyncBaseTransport) -> None:
+        self._origins = {reach.origin, *reach.others}
+        self._home, self._others = home, others
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """The answer to `request`; its stream is to be closed."""
+        way = self._home if _origin(request.url) in self._origins else self._others
+        return await way.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._home.aclose()
+        await self._others.aclose()
+
+
 @cache
-def _tls(ca_file: Path | None, protocols: tuple[str, ...]) -> ssl.SSLContext:
-    """The system's authorities, or those of `ca_file`; reading them takes 20 ms, so indexes share them."""
+def _tls(
+    protocols: tuple[str, ...], ca_file: Path | None, cert: Path | None = None, key: Path | None = None
+) -> ssl.SSLContext:
+    """The system's authorities, or those of `ca_file`; reading them takes 20 ms, so indexes share them.
+
+    With `cert`, and with `key` when that is in another file, servers that ask for it are shown a certificate.
+    """
     try:
         context = ssl.create_default_context(cafile=ca_file)
     except (OSError, ssl.SSLError) as error:
         what = f"ca-file {ca_file} cannot be used: {error.strerror or 'not a PEM file'}"
         raise Failure(Reason.CONFIGURATION, what, holds_index=True) from error
     context.set_alpn_protocols(protocols)
+    if cert is not None:
+        _load(context, cert, key)
     return context
+
+
+def _load(context: ssl.SSLContext, cert: Path, key: Path | None) -> None:
+    encrypted = False
+
+    def passphrase() -> str:  # without one OpenSSL would ask at the terminal
+        nonlocal encrypted
+        encrypted = True
+        return ""
+
+    try:
+        context.load_cert_chain(cert, key, passphrase)
+    except (OSError, ssl.SSLError) as error:
+        which = f"client-cert {cert}" if key is None else f"client-cert {cert} with client-key {key}"
+        if encrypted:
+            why = "the key is encrypted; store it without a passphrase, in a file that only this user can read"
+        elif isinstance(error, ssl.SSLError):
+            mismatch = error.reason == "KEY_VALUES_MISMATCH"
+            why = "the key belongs to another certificate" if mismatch else "not a PEM certificate and its key"
+        else:
+            why = error.strerror or "it cannot be read"
+        raise Failure(Reason.CONFIGURATION, f"{which} cannot be used: {why}", holds_index=True) from error
 
 
 def get(url: Url, headers: list[tuple[bytes, bytes]], timeouts: dict[str, float]) -> httpx.Request:
     """A GET of `url`. What stands in its request line is what the rules judged, byte for byte. Raises `Failure`."""
-    origin = _origin(url.origin)
+    origin = _base(url.origin)
     target = url.target.encode("ascii")
     headers = [(b"Host", origin.netloc), *headers]
     extensions = {"timeout": timeouts, "target": target}
@@ -79,17 +153,21 @@ def get(url: Url, headers: list[tuple[bytes, bytes]], timeouts: dict[str, float]
 
 
 @lru_cache(maxsize=1024)
-def _origin(origin: Origin) -> httpx.URL:
+def _base(origin: Origin) -> httpx.URL:
     """`origin` for httpx, only if httpx reads it exactly as the rules did. Raises `Failure` otherwise."""
     try:
         parsed = httpx.URL(f"{origin}/")
-        port = parsed.port or {"http": 80, "https": 443}[parsed.scheme]
-        same = Origin(parsed.scheme, parsed.raw_host.decode("ascii").strip("[]"), port) == origin
+        same = _origin(parsed) == origin
     except (httpx.InvalidURL, ValueError):
         same = False
     if not same:
         raise Failure(Reason.REDIRECT, f"a link to {origin} is read in two ways and was not followed")
     return parsed
+
+
+def _origin(url: httpx.URL) -> Origin:
+    port = url.port or {"http": 80, "https": 443}[url.scheme]
+    return Origin(url.scheme, url.raw_host.decode("ascii").strip("[]"), port)
 
 
 def timeouts(index: Index) -> dict[str, float]:
@@ -111,10 +189,23 @@ def failures_of(origin: Origin) -> Iterator[None]:
     except httpx.ConnectError as error:
         raise _connect_failure(origin, error) from error
     except (httpx.ProtocolError, httpx.NetworkError, OSError, httpcore.ConnectionNotAvailable) as error:
+        if (alert := _about_certificates(error)) is not None:
+            what = f"{origin} wants another client certificate, or one at all ({alert}); see client-cert"
+            raise Failure(Reason.TLS, what) from error
         # ssl.SSLError in mid-stream is an OSError; the last is what a GOAWAY becomes, which httpx does not map
         raise Failure(Reason.BROKEN, f"the answer of {origin} broke off or is no HTTP", retryable=True) from error
     except (httpx.TransportError, httpx.InvalidURL) as error:
         raise Failure(Reason.BROKEN, f"no answer from {origin}: {type(error).__name__}") from error
+
+
+def _about_certificates(error: BaseException) -> str | None:
+    """The TLS alert by which a server refuses our certificate, or the lack of one; in TLS 1.3 it comes late."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError) and cause.reason and "ALERT" in cause.reason:
+            return cause.reason if any(word in cause.reason for word in _OF_CERTIFICATES) else None
+        cause = cause.__cause__ or cause.__context__
+    return None
 
 
 def _connect_failure(origin: Origin, error: BaseException) -> Failure:

@@ -34,13 +34,13 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
 async def check(settings: Settings, options: Options) -> list[Look]:
     """Ask every chosen index for its list, or for the first project configured by name when it has none."""
     traffic = Traffic(settings.concurrency, max_rate=settings.max_rate, max_requests=settings.max_requests)
-    resolve = SecretResolver(settings).credential
+    secrets = SecretResolver(settings)
     looks: dict[IndexName, Look] = {}
 
     async def look(index: Index) -> None:
         authentication, answer, failed = "unknown", "", None
         try:
-            async with open_session(index, resolve, traffic, anyio.Event()) as session:
+            async with open_session(index, secrets, traffic, anyio.Event()) as session:
                 await session.start()
                 authentication = session.authentication
                 answer = await _ask(session)

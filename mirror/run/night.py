@@ -113,5 +113,5 @@ async def _awake(
 ) -> signal.Signals | None:
     with first_error():
         async with interruptible() as stop, timed(stop, options.max_duration):
-            await sync(settings, options, SecretResolver(settings).credential, store, before, emit, stop)
+            await sync(settings, options, SecretResolver(settings), store, before, emit, stop)
     return stop.signal

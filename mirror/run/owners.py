@@ -25,7 +25,7 @@ class Owners:
 
     def __init__(self, settings: Settings, store: Store, emit: events.Emit, stop: Stop, stack: AsyncExitStack) -> None:
         self._indexes = {index.name: index for index in settings.indexes}
-        self._resolve = SecretResolver(settings).credential
+        self._secrets = SecretResolver(settings)
         self._traffic = Traffic(settings.concurrency, max_rate=settings.max_rate, max_requests=settings.max_requests)
         self._store, self._emit, self._stop, self._stack = store, emit, stop, stack
         self._opened: dict[IndexName, Session] = {}
@@ -58,7 +58,7 @@ class Owners:
         if name not in self._indexes:
             raise Failure(Reason.CONFIGURATION, "its index is not configured any more")
         if name not in self._opened:
-            opening = open_session(self._indexes[name], self._resolve, self._traffic, self._stop.event)
+            opening = open_session(self._indexes[name], self._secrets, self._traffic, self._stop.event)
             session = await self._stack.enter_async_context(opening)
             await session.start()
             self._opened[name] = session

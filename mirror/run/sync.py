@@ -17,7 +17,7 @@ from mirror.model.files import Receipt
 from mirror.model.holding import Holdings, count_files
 from mirror.model.index import Index, Tree
 from mirror.model.names import Filename, IndexName, TreeName
-from mirror.net.authenticator import Resolve
+from mirror.net.authenticator import Secrets
 from mirror.net.session import Session, Sessions, open_session
 from mirror.net.traffic import Traffic
 from mirror.plan.merge import MergedTree, merge
@@ -51,7 +51,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 async def sync(
     settings: Settings,
     options: Options,
-    resolve: Resolve,
+    secrets: Secrets,
     store: Store,
     before: State | None,
     emit: events.Emit,
@@ -82,7 +82,7 @@ async def sync(
 
     async def one(index: Index, committer: Committer) -> Settlement:
         holding, accept = held.get(index.name, {}), index.name in options.accept_shrink
-        async with open_session(index, resolve, traffic, stop.event) as session:
+        async with open_session(index, secrets, traffic, stop.event) as session:
             opened[index.name] = session
             run = IndexRun(
                 session,

@@ -47,21 +47,25 @@ class TestUnexpected:
         site.configure(bad, good)
         settings, seen = load(site.config), list[events.Event]()
 
-        async def resolve(index: IndexOf) -> Credential | None:
-            if index.name == "bad":
-                raise RuntimeError("nobody expected this")
-            assert good.credential is not None
-            return Credential(
-                index=index.name,
-                reach=index.reach,
-                scheme="basic",
-                username=good.credential.username.encode(),
-                secret=Secret(good.credential.secret.encode()),
-            )
+        class Secrets:
+            async def credential(self, index: IndexOf) -> Credential | None:
+                if index.name == "bad":
+                    raise RuntimeError("nobody expected this")
+                assert good.credential is not None
+                return Credential(
+                    index=index.name,
+                    reach=index.reach,
+                    scheme="basic",
+                    username=good.credential.username.encode(),
+                    secret=Secret(good.credential.secret.encode()),
+                )
+
+            async def proxy_credential(self, index: IndexOf) -> None:
+                assert index.proxy is None
 
         store = Store(settings.root, "run")
         with store.writing():
-            await sync(settings, Options(), resolve, store, store.current(), seen.append, Stop())
+            await sync(settings, Options(), Secrets(), store, store.current(), seen.append, Stop())
         (stopped,) = [event for event in seen if isinstance(event, events.IndexStopped)]
         assert (stopped.index, stopped.reason) == ("bad", Reason.DEFECT)
         assert "RuntimeError" in stopped.what

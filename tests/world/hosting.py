@@ -23,6 +23,8 @@ class Host:
         self._sockets: list[socket.socket] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
+        self.shown: dict[str, set[bool]] = {}
+        """For each origin, whether its TLS connections came with a client certificate."""
         self._thread = threading.Thread(target=self._run, name="world", daemon=True)
 
     def start(self) -> None:
@@ -69,6 +71,8 @@ class Host:
         def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             self._writers.add(writer)
             secure = writer.get_extra_info("ssl_object")
+            if secure is not None:
+                self.shown.setdefault(name, set()).add(bool(secure.getpeercert()))
             chosen = http2 if secure is not None and secure.selected_alpn_protocol() == "h2" else http1
             self._spawn(self._converse(chosen.Connection(name, reader, writer, self._answer), writer))
 

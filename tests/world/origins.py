@@ -50,7 +50,7 @@ class Authority:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.set_alpn_protocols(["h2", "http/1.1"] if http2 else ["http/1.1"])
         issuer = trustme.CA() if tls == "self-signed" else self._ca
-        names = ["elsewhere.invalid"] if tls == "wrong-host" else [LOOPBACK, "localhost"]
+        names = ["elsewhere.invalid"] if tls == "wrong-host" else [LOOPBACK, "localhost", "index.invalid"]
         expiry = dt.datetime(2020, 1, 1, tzinfo=dt.UTC) if tls == "expired" else None
         issuer.issue_cert(*names, not_after=expiry).configure_cert(context)
         return context

@@ -6,6 +6,7 @@ the answer can read the entry. An error inside a handler is never hidden: leavin
 """
 
 import asyncio
+import ssl
 import tempfile
 from collections import Counter
 from collections.abc import Callable
@@ -39,6 +40,8 @@ class World:
         self._authority: Authority | None = None
         self._host = Host(self._answer)
         self.origins: dict[str, Origin] = {}
+        self.contexts: dict[str, ssl.SSLContext] = {}
+        """Those of the https origins."""
 
     def __enter__(self) -> Self:
         self._host.start()
@@ -65,11 +68,22 @@ class World:
         """The file with the certificate authority of the https origins."""
         return self._certificates().pem
 
+    @property
+    def shown(self) -> dict[str, set[bool]]:
+        """For each https origin, whether connections came with a client certificate."""
+        return self._host.shown
+
+    def tls_context(self) -> ssl.SSLContext:
+        """A context for a server of the test's own, on this machine."""
+        return self._certificates().context(True)
+
     def origin(self, name: str, *, tls: Tls = False, http2: bool = False) -> Origin:
         """Open a port of its own, http or https, and return its origin; https may speak HTTP/2 as well."""
         if name in self.origins:
             raise ValueError(f"the origin {name} exists")
         context = self._certificates().context(tls, http2=http2) if tls else None
+        if context is not None:
+            self.contexts[name] = context
         sock = listen()
         origin = Origin(name, "https" if tls else "http", int(sock.getsockname()[1]))
         self.origins[name] = origin
