@@ -117,9 +117,9 @@ def _page(directory: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every file of a page, and the index whose place in packages its link leads to."""
     for file in _json(directory)["files"]:
         url = unquote(file["url"])
-        match = re.fullmatch(r"(?:\.\./)+packages/([^/]+)/(..)/(..)/([0-9a-f]{64})/([^/]+)", url)
+        match = re.fullmatch(r"(?:\.\./)+packages/([^/]+)/(..)/([0-9a-f]{64})/([^/]+)", url)
         assert match, url
-        assert (match[4], match[5]) == (file["hashes"]["sha256"], file["filename"]), url
+        assert (match[3], match[4]) == (file["hashes"]["sha256"], file["filename"]), url
         target = Path(os.path.normpath(directory / url))
         assert target.is_file(), f"I1: {target} is linked and missing"
         yield match[1], file
