@@ -1,21 +1,46 @@
-"""What a generation holds of each index: the manifest's content as values."""
+"""What a generation holds of each index: the manifest's content as values.
+
+Millions of files fit into memory because each project keeps its files packed, as their lines of the manifest,
+compressed; and a project that did not change is one object in every generation of a run.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
 from mirror.model.files import Pin, Project, Receipt
 from mirror.model.names import Filename, IndexName, ProjectName
 
+_ENCODER = msgspec.json.Encoder(order="deterministic")
+_DECODER = msgspec.json.Decoder(Receipt)
+_LEVEL = 1  # of zlib: higher ones cost more time than the space that they save is worth
+
 
 class HeldProject(msgspec.Struct, frozen=True, kw_only=True):
-    """One project of one index, with its verified files in file-name order."""
+    """One project of one index, with its verified files in file-name order; `held_project` makes it.
+
+    Equal ones hold the same. `files` and `by_name` decode anew each time that they are asked for.
+    """
 
     project: Project
-    files: tuple[Receipt, ...] = ()
+    count: int = 0
+    """How many files there are."""
+    packed: bytes = b""
+    """`lines`, compressed; nothing where there is no file."""
+
+    @property
+    def lines(self) -> bytes:
+        """The lines of the manifest for the files, each with its end."""
+        return zlib.decompress(self.packed) if self.packed else b""
+
+    @property
+    def files(self) -> tuple[Receipt, ...]:
+        """The files, in file-name order."""
+        return tuple(_DECODER.decode_lines(self.lines))
 
     @property
     def by_name(self) -> dict[Filename, Receipt]:
@@ -24,8 +49,11 @@ class HeldProject(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def fingerprint(self) -> str:
-        """The same for the same content: what a saved validator vouches for (sha256, hexadecimal)."""
-        return hashlib.sha256(msgspec.json.encode((self.project, self.files), order="deterministic")).hexdigest()
+        """What a saved validator vouches for (sha256, hexadecimal): other content, another fingerprint.
+
+        The same content has the same one wherever zlib is the same: a new zlib costs one fresh crawl.
+        """
+        return hashlib.sha256(_ENCODER.encode(self.project) + b"\n" + self.packed).hexdigest()
 
 
 Holding = Mapping[ProjectName, HeldProject]
@@ -40,12 +68,26 @@ Pins = Mapping[IndexName, Mapping[Filename, Pin]]
 
 def count_files(*holdings: Holding) -> int:
     """How many files there are in all of `holdings`."""
-    return sum(len(held.files) for holding in holdings for held in holding.values())
+    return sum(held.count for holding in holdings for held in holding.values())
 
 
-def held_project(project: Project, files: Iterable[Receipt]) -> HeldProject:
-    """`project` with `files` in their one order."""
-    return HeldProject(project=project, files=tuple(sorted(files, key=lambda receipt: receipt.filename)))
+def held_project(project: Project, files: Iterable[Receipt], before: HeldProject | None = None) -> HeldProject:
+    """`project` with `files` in their one order; the very object `before` if that holds the same."""
+    ordered = sorted(files, key=lambda receipt: receipt.filename)
+    lines = _ENCODER.encode_lines(ordered)
+    if before is not None and before.project == project and before.lines == lines:
+        return before
+    return HeldProject(project=project, count=len(ordered), packed=zlib.compress(lines, _LEVEL) if lines else b"")
+
+
+def differing(before: Holdings, after: Holdings) -> Iterator[tuple[HeldProject | None, HeldProject | None]]:
+    """Every project that is not the same in both, as it was and as it is; by index and name."""
+    for index in sorted({*before, *after}):
+        old, new = before.get(index, {}), after.get(index, {})
+        for name in sorted({*old, *new}):
+            was, now = old.get(name), new.get(name)
+            if was != now:
+                yield was, now
 
 
 def names_fingerprint(names: Iterable[ProjectName]) -> str:

@@ -5,25 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from mirror.model.files import Pin
-from mirror.model.holding import Holdings, Pins
+from mirror.model.holding import Holdings, Pins, differing
 from mirror.model.names import Filename, IndexName
 
 
 def pins_after(pins: Pins, before: Holdings, after: Holdings) -> Pins:
-    """The pins beside `after`: of all files that `pins` knew or `before` held, and that `after` does not hold."""
-    leaving = [pin for holding in pins.values() for pin in holding.values()]
-    for index, projects in before.items():
-        now = after.get(index, {})
-        for name, held in projects.items():
-            if now.get(name) is not held:
-                leaving += [receipt.pin for receipt in held.files]
-    if not leaving:
-        return {}
-    indexes = {pin.index for pin in leaving}
-    holding = {
-        name: {receipt.filename for held in after.get(name, {}).values() for receipt in held.files} for name in indexes
-    }
-    return by_index(pin for pin in leaving if pin.filename not in holding[pin.index])
+    """The pins beside `after`: of all files that `pins` knew or `before` held, and that `after` does not hold.
+
+    `pins` has nothing that `before` holds, so a project that is the same in both is not looked into.
+    """
+    found = by_index(every(pins))
+    for was, now in differing(before, after):
+        staying = {receipt.filename for receipt in now.files} if now is not None else set[Filename]()
+        for receipt in was.files if was is not None else ():
+            if receipt.filename not in staying:
+                found.setdefault(receipt.index, {}).setdefault(receipt.filename, receipt.pin)
+    for _, now in differing(before, after):  # a second time: what one project lost, another may have
+        for receipt in now.files if now is not None else ():
+            found.get(receipt.index, {}).pop(receipt.filename, None)
+    return {index: left for index, left in found.items() if left}
 
 
 def by_index(pins: Iterable[Pin]) -> dict[IndexName, dict[Filename, Pin]]:

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 
 import msgspec
 
-from mirror.model.files import Project, Receipt, Status
+from mirror.model.files import Project
 from mirror.model.holding import HeldProject, Holding, count_files, held_project
-from mirror.model.names import IndexName, ProjectName
+from mirror.model.names import Filename, IndexName, ProjectName
 
 SMALL = 10  # below this many, one deletion is a large share: only vanishing altogether is suspicious
 
@@ -22,11 +22,10 @@ SMALL = 10  # below this many, one deletion is a large share: only vanishing alt
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """A project page that was answered tonight, after its fetches."""
 
-    status: Status
-    files: tuple[Receipt, ...]
+    held: HeldProject
     """Verified files that the page offers and the selection wants."""
-    withdraw: tuple[Receipt, ...] = ()
-    """Held files that are no longer offered or wanted."""
+    careful: HeldProject
+    """The same, with the held files that are no longer offered or wanted: `held` itself if there are none."""
     whole: bool = True
     """Whether every file that is wanted of the page was had."""
     coming: int = 0
@@ -37,7 +36,15 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def certain(self) -> bool:
         """Whether the index itself says that there are no files, so that nothing is to be doubted."""
-        return self.gone or self.status.status == "quarantined"
+        return self.gone or self.held.project.status.status == "quarantined"
+
+    @property
+    def withdrawn(self) -> tuple[Filename, ...]:
+        """The files that are no longer offered or wanted."""
+        if self.careful is self.held:
+            return ()
+        staying = {receipt.filename for receipt in self.held.files}
+        return tuple(receipt.filename for receipt in self.careful.files if receipt.filename not in staying)
 
 
 class Unchanged(msgspec.Struct, frozen=True):
@@ -63,7 +70,7 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     """The new state of one index."""
 
     holding: Holding
-    withdrawn: tuple[Receipt, ...] = ()
+    withdrawn: tuple[Filename, ...] = ()
     shrunk: tuple[Shrink, ...] = ()
     """Why the index is held: nothing but what is certain changes then."""
     full: bool = False
@@ -91,46 +98,51 @@ def settle(
     `listed` is False when the list that says which these are was not had.
     """
     complete = listed and not any(isinstance(answer, Unanswered) for answer in answers.values())
-    certain: dict[ProjectName, HeldProject] = {}
+    seen = {name: answer for name, answer in answers.items() if isinstance(answer, Seen)}
     careful: dict[ProjectName, HeldProject] = dict(before)
     exact: dict[ProjectName, HeldProject] = {}
-    withdrawn = [receipt for name, held in before.items() if name not in answers for receipt in held.files]
-    surely: list[Receipt] = []
     shrinks: list[Shrink] = []
+    surely = 0
     for name, answer in answers.items():
         if not isinstance(answer, Seen):
             unread = HeldProject(project=Project(index=index, name=name, held=False))
             careful[name] = exact[name] = before.get(name, unread)
             continue
-        project = Project(index=index, name=name, status=answer.status)
-        exact[name] = held_project(project, answer.files)
-        careful[name] = held_project(project, answer.files + answer.withdraw)
+        exact[name], careful[name] = answer.held, answer.careful
         if answer.certain:
-            certain[name] = careful[name] = exact[name]
-            surely.extend(answer.withdraw)
+            careful[name] = answer.held
+            surely += answer.careful.count - answer.held.count
         elif not answer.whole:
-            exact[name] = careful[name]
+            exact[name] = answer.careful
         else:
-            if name in before:
-                certain[name] = _yanked(before[name], answer)
-            had, left = count_files({name: before[name]}) if name in before else 0, len(answer.files) + answer.coming
+            had, left = before[name].count if name in before else 0, answer.held.count + answer.coming
             if shrunk(had, left, max_shrink):
                 shrinks.append(Shrink(project=name, before=had, after=left))
-            withdrawn.extend(answer.withdraw)
-    coming = sum(answer.coming for answer in answers.values() if isinstance(answer, Seen))
-    had, left = count_files(before) - len(surely), count_files(exact) + coming
+    coming = sum(answer.coming for answer in seen.values())
+    had, left = count_files(before) - surely, count_files(exact) + coming
     if complete and shrunk(had, left, max_shrink):
         shrinks.append(Shrink(project=None, before=had, after=left))
+    gone = [name for answer in seen.values() if answer.certain for name in answer.withdrawn]
     if shrinks and not accept_shrink:
-        return Settlement(holding={**before, **certain}, withdrawn=tuple(surely), shrunk=tuple(shrinks))
+        certain = {name: _certain(before.get(name), answer) for name, answer in seen.items()}
+        holding = {**before, **{name: held for name, held in certain.items() if held is not None}}
+        return Settlement(holding=holding, withdrawn=tuple(gone), shrunk=tuple(shrinks))
     if not complete:
-        return Settlement(holding=careful, withdrawn=tuple(surely))
-    whole = all(not isinstance(answer, Seen) or answer.whole for answer in answers.values())
-    return Settlement(holding=exact, withdrawn=(*withdrawn, *surely), full=whole)
+        return Settlement(holding=careful, withdrawn=tuple(gone))
+    for name in before.keys() - answers.keys():
+        gone += [receipt.filename for receipt in before[name].files]
+    for answer in seen.values():
+        gone += answer.withdrawn if answer.whole and not answer.certain else ()
+    whole = all(answer.whole for answer in seen.values())
+    return Settlement(holding=exact, withdrawn=tuple(gone), full=whole)
 
 
-def _yanked(held: HeldProject, answer: Seen) -> HeldProject:
-    """`held` with the yanks of `answer` and nothing else of it."""
-    marks = {receipt.filename: receipt.yanked for receipt in answer.files if receipt.yanked is not False}
+def _certain(held: HeldProject | None, answer: Seen) -> HeldProject | None:
+    """What is sure of a project of an index whose word is in doubt; None: nothing, it stays as it is."""
+    if answer.certain:
+        return answer.held
+    if held is None or answer.held is held or not answer.whole:
+        return held
+    marks = {receipt.filename: receipt.yanked for receipt in answer.held.files if receipt.yanked is not False}
     files = (msgspec.structs.replace(file, yanked=marks.get(file.filename, file.yanked)) for file in held.files)
-    return held_project(held.project, files) if marks else held
+    return held_project(held.project, files, held)

@@ -8,7 +8,7 @@ import msgspec
 
 from mirror.errors import Reason
 from mirror.model.files import FileLink, Receipt, Refusal
-from mirror.model.names import IndexName, ProjectName
+from mirror.model.names import Filename, IndexName, ProjectName
 from mirror.plan.merge import Collision, MergedTree
 
 
@@ -103,7 +103,7 @@ class IndexSettled(_Event, frozen=True, kw_only=True):
 
     index: IndexName
     files: int
-    withdrawn: tuple[Receipt, ...] = ()
+    withdrawn: tuple[Filename, ...] = ()
     requests: int = 0
     retries: int = 0
     seconds: float = 0.0

@@ -14,8 +14,8 @@ import msgspec
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from mirror.errors import Failure, Reason
-from mirror.model.files import FileLink, Pin, Receipt, Status, Validators
-from mirror.model.holding import Holding
+from mirror.model.files import FileLink, Pin, Project, Receipt, Validators
+from mirror.model.holding import Holding, held_project
 from mirror.model.index import Index
 from mirror.model.names import Filename, ProjectName
 from mirror.net.session import Session
@@ -56,15 +56,17 @@ _Job = _Fetch | _Describe | _Inspect
 
 
 class _Work(msgspec.Struct, kw_only=True):
-    """A project page on its way to becoming an answer."""
+    """A project page on its way to becoming an answer: it is one as soon as none of its jobs is `open`."""
 
-    status: Status
+    project: Project
     withdraw: tuple[Receipt, ...]
     validators: Validators
     files: dict[Filename, Receipt]
     """What the page's files are now: begins with all that stay, so that no failure can lose one."""
     missing: int
     """How many wanted files were not had yet."""
+    open: int
+    """How many jobs have not come to an end yet, also a bad one."""
     gone: bool = False
     """Whether the index says that the page was removed for good."""
     clean: bool
@@ -99,6 +101,8 @@ class IndexRun:
         self._accept_shrink, self._dry = accept_shrink, dry
         self._work: dict[ProjectName, _Work] = {}
         self._answers: dict[ProjectName, Answer] = {}
+        self._validators: dict[ProjectName, Validators] = {}
+        self._missing = 0
         self._stopped: Failure | None = None
         self._scope = anyio.CancelScope()
 
@@ -140,36 +144,43 @@ class IndexRun:
     ) -> None:
         with names, jobs:
             async for name in names:
-                if self._stop.requested:
-                    continue
-                try:
-                    answered = await self._pages.read(name)
-                except Failure as failure:
-                    self._fail_page(name, failure)
-                    continue
-                if answered is None:
-                    self._answers[name] = Unchanged()
-                    continue
-                for job in self._plan(name, answered):
-                    if not self._dry:
-                        await jobs.send(job)
+                if not self._stop.requested:
+                    await self._read_page(name, jobs)
+
+    async def _read_page(self, name: ProjectName, jobs: MemoryObjectSendStream[_Job]) -> None:
+        try:
+            answered = await self._pages.read(name)
+        except Failure as failure:
+            self._fail_page(name, failure)
+            return
+        if answered is None:
+            self._answers[name] = Unchanged()
+            return
+        planned = self._plan(name, answered)
+        if not planned or self._dry:
+            self._complete(name)
+            return
+        for job in planned:
+            await jobs.send(job)
 
     def _fail_page(self, name: ProjectName, failure: Failure) -> None:
         """A page that was not had: what is held of it stays, unless the index itself says that it is gone."""
         held = self._before.get(name)
-        if failure.reason is not Reason.GONE or held is None or not held.files:
+        if failure.reason is not Reason.GONE or held is None or not held.count:
             self._answers[name] = Unanswered()
             self._trouble(name, None, failure)
             return
         self._work[name] = _Work(
-            status=held.project.status,
+            project=held.project,
             withdraw=held.files,
             validators=Validators(),
             files={},
             missing=0,
+            open=0,
             gone=True,
             clean=False,
         )
+        self._complete(name)
         self._emit(events.Warned(index=self._index.name, what=f"project {name}: {failure.what}; its files go"))
 
     def _plan(self, name: ProjectName, answered: Answered) -> list[_Job]:
@@ -177,12 +188,15 @@ class IndexRun:
         old = self._before.get(name)
         held = old.by_name if old else {}
         plan = diff(held, answered.wanted, doubted=answered.doubted(held), pins=self._pins, accepted=self._accepted)
+        missing = len(plan.fetch) + len(plan.describe)
+        self._missing += missing
         self._work[name] = _Work(
-            status=answered.page.status,
+            project=Project(index=self._index.name, name=name, status=answered.page.status),
             withdraw=plan.withdraw,
             validators=answered.validators,
             files={receipt.filename: receipt for receipt in plan.staying},
-            missing=len(plan.fetch) + len(plan.describe),
+            missing=missing,
+            open=missing + len(plan.changed) + len(plan.returned),
             clean=not answered.page.refused and not plan.changed and not plan.returned,
         )
         self._emit(
@@ -218,6 +232,7 @@ class IndexRun:
                 except Failure as failure:
                     work.clean = False
                     self._trouble(link.source.project, link.filename, failure)
+                    self._end(work)
 
     async def _do(self, job: _Job, work: _Work) -> None:
         match job:
@@ -227,29 +242,45 @@ class IndexRun:
                 obtained = await self._files.describe(receipt, link)
             case _Inspect(link, known):
                 await self._files.inspect(link, known)
+                self._end(work)
                 return
         work.clean &= obtained.clean
 
         def done(receipt: Receipt) -> None:
             work.missing -= 1
+            self._missing -= 1
             work.files[receipt.filename] = receipt
             if isinstance(job, _Fetch):
                 self._emit(events.FileHeld(receipt=receipt, fetched=obtained.fetched))
+            self._end(work)
 
         await self._committer.put(obtained.staged, done)
 
+    def _end(self, work: _Work) -> None:
+        """Note that a job of `work` came to an end."""
+        work.open -= 1
+        if work.open == 0:
+            self._complete(work.project.name)
+
+    def _complete(self, name: ProjectName) -> None:
+        """Make an answer of what is known of a page: packed, so that the number of files is no matter."""
+        work, before = self._work.pop(name), self._before.get(name)
+        files = work.files.values()
+        held = held_project(work.project, files, before)
+        self._answers[name] = Seen(
+            held=held,
+            careful=held_project(work.project, (*files, *work.withdraw), before) if work.withdraw else held,
+            whole=work.missing == 0 or self._dry,
+            coming=work.missing if self._dry else 0,
+            gone=work.gone,
+        )
+        self._validators[name] = work.validators if work.clean and work.missing == 0 else Validators()
+
     def _settle(self, names: tuple[ProjectName, ...]) -> Settlement:
-        unread = [name for name in names if name not in self._answers and name not in self._work]
+        for name in tuple(self._work):  # cut short
+            self._complete(name)
+        unread = [name for name in names if name not in self._answers]
         self._answers.update(dict.fromkeys(unread, Unanswered()))
-        for name, work in self._work.items():
-            self._answers[name] = Seen(
-                status=work.status,
-                files=tuple(work.files.values()),
-                withdraw=work.withdraw,
-                whole=work.missing == 0 or self._dry,
-                coming=work.missing if self._dry else 0,
-                gone=work.gone,
-            )
         index = self._index
         settlement = settle(
             index.name,
@@ -259,9 +290,8 @@ class IndexRun:
             max_shrink=index.limits.max_shrink,
             accept_shrink=self._accept_shrink,
         )
-        files = sum(work.missing for work in self._work.values())
-        if self._stop.requested and (unread or files):
-            what = f"the time was up: {len(unread)} pages and {files} files are left for the next run"
+        if self._stop.requested and (unread or self._missing):
+            what = f"the time was up: {len(unread)} pages and {self._missing} files are left for the next run"
             self._trouble(None, None, Failure(Reason.TIME, what))
         if settlement.shrunk:
             self._emit(events.IndexStopped(index=index.name, reason=Reason.SHRUNK, what=_shrunk(index, settlement)))
@@ -272,9 +302,10 @@ class IndexRun:
     def _remember(self, holding: Holding) -> None:
         """Save the validators of every page that led to exactly what is held now."""
         self._pages.remember_list(holding, exact=set(holding) == set(self._answers))
-        for name, work in self._work.items():
-            exact = work.clean and work.missing == 0 and len(holding[name].files) == len(work.files)
-            self._pages.remember(name, work.validators if exact else Validators(), holding[name])
+        for name, answer in self._answers.items():
+            if isinstance(answer, Seen):
+                exact = holding[name].count == answer.held.count
+                self._pages.remember(name, self._validators[name] if exact else Validators(), holding[name])
 
     def _trouble(self, project: ProjectName | None, file: str | None, failure: Failure) -> None:
         if not failure.holds_index:

@@ -94,7 +94,7 @@ class PageReader:
         old = self._before.get(name)
         validators = self._saved(name, old.fingerprint if old else None)
         found = await self._session.page(name, validators, partial(self._read_page, name))
-        kept = len(old.files) if old else 0
+        kept = old.count if old else 0
         self._emit(
             events.PageAnswered(
                 index=self._index.name, project=name, unchanged=found is None, kept=kept if found is None else 0

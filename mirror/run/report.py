@@ -246,7 +246,7 @@ def _note_index(
             index.reason, index.what = event.reason, event.what
         case events.IndexSettled():
             index.files, index.files_withdrawn = event.files, len(event.withdrawn)
-            index.withdrawn = sorted(receipt.filename for receipt in event.withdrawn)
+            index.withdrawn = sorted(event.withdrawn)
             index.requests, index.retries = event.requests, event.retries
             index.seconds = round(event.seconds, 3)
         case _:

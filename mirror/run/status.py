@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from mirror.model.holding import count_files
 from mirror.model.names import IndexName, TreeName
 from mirror.run.report import decode
 from mirror.store.store import Store
@@ -43,13 +44,12 @@ def status(root: Path) -> Status:
     set_aside = Counter(facts.index for facts in store.set_aside())
     indexes: dict[IndexName, IndexStatus] = {}
     for name, holding in sorted(state.holdings.items()) if state else ():
-        files = [receipt for held in holding.values() for receipt in held.files]
+        size = weak = 0
+        for receipt in (file for held in holding.values() for file in held.files):
+            size += receipt.size
+            weak += receipt.weak
         indexes[name] = IndexStatus(
-            projects=len(holding),
-            files=len(files),
-            size=sum(receipt.size for receipt in files),
-            weak=sum(receipt.weak for receipt in files),
-            quarantined=set_aside[name],
+            projects=len(holding), files=count_files(holding), size=size, weak=weak, quarantined=set_aside[name]
         )
     return Status(
         root=root,

@@ -5,6 +5,7 @@ An index that fails leaves what is published of it as it is; only a failing disk
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -14,7 +15,7 @@ import msgspec
 from mirror.config.load import Settings
 from mirror.errors import Failure, MirrorError, Reason, StoreError
 from mirror.model.files import Receipt
-from mirror.model.holding import Holdings, count_files
+from mirror.model.holding import Holdings, count_files, held_project
 from mirror.model.index import Index, Tree
 from mirror.model.names import Filename, IndexName, TreeName
 from mirror.net.authenticator import Secrets
@@ -102,7 +103,7 @@ async def sync(
 
     async def night(index: Index, committer: Committer) -> None:
         began = anyio.current_time()
-        withdrawn: tuple[Receipt, ...] = ()
+        withdrawn: tuple[Filename, ...] = ()
         try:
             with first_error():
                 settlement = await one(index, committer)
@@ -168,14 +169,12 @@ def _sound(holdings: Holdings, lost: Sequence[Receipt], emit: events.Emit) -> Ho
         what = "it is no longer on the disk as it was published; it is published again once it was fetched again"
         index, project = receipt.index, receipt.project
         emit(events.Trouble(index=index, project=project, file=receipt.filename, reason=Reason.LOST, what=what))
-    gone = set(lost)
-    return {
-        index: {
-            name: msgspec.structs.replace(held, files=tuple(file for file in held.files if file not in gone))
-            for name, held in holding.items()
-        }
-        for index, holding in holdings.items()
-    }
+    sound = {index: dict(holding) for index, holding in holdings.items()}
+    for (index, project), gone in itertools.groupby(lost, key=lambda receipt: (receipt.index, receipt.project)):
+        held, names = sound[index][project], {receipt.filename for receipt in gone}
+        left = (receipt for receipt in held.files if receipt.filename not in names)
+        sound[index][project] = held_project(held.project, left)
+    return sound
 
 
 @contextmanager

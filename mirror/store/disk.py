@@ -98,12 +98,15 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 def write_new(path: Path, data: bytes, mode: int) -> None:
     """A new file with this content and mode."""
-    descriptor = create(path)
-    try:
-        write_all(descriptor, data)
-        os.fchmod(descriptor, mode)
-    finally:
-        os.close(descriptor)
+    write_pieces(path, [data], mode)
+
+
+def write_pieces(path: Path, pieces: Iterable[bytes], mode: int) -> None:
+    """A new file with the content of all `pieces`, one after the other, and this mode."""
+    with open(create(path), "wb", buffering=1 << 20) as file:
+        file.writelines(pieces)
+        file.flush()
+        os.fchmod(file.fileno(), mode)
 
 
 def add_name(source: Path, target: Path, spare: Path) -> None:

@@ -19,7 +19,7 @@ from mirror.plan.retention import Aged
 from mirror.simple.render import Pages, render_list, render_project
 from mirror.store import layout as paths
 from mirror.store import manifest
-from mirror.store.disk import flush, write_new
+from mirror.store.disk import flush, write_new, write_pieces
 from mirror.store.layout import Layout
 from mirror.store.manifest import Header, State
 from mirror.store.pages import PAGES, PageWriter
@@ -73,10 +73,10 @@ class Generations:
 
         Pages that `before`, the served one, has already are taken from it. Raises `StoreError` and OSError.
         """
-        lines = b"".join(manifest.encode([merged.tree for merged in trees], holdings))
-        if lines == self._served_manifest():
+        definitions = [merged.tree for merged in trees]
+        if self._serves(manifest.encode(definitions, holdings)):
             return None
-        for receipt in self.lost(holdings):
+        for receipt in self._missing(holdings):
             what = "or its metadata is missing or has the wrong size; nothing was published"
             raise StoreError(f"{self._layout.package(receipt)} {what}")
         building = self._layout.run(run) / "generation"
@@ -85,7 +85,7 @@ class Generations:
         for merged in trees:
             self._write_tree(building, merged, holdings, before, writer)
         write_new(paths.pins(building), manifest.encode_pins(pins), 0o644)
-        write_new(paths.manifest(building), lines, 0o644)
+        write_pieces(paths.manifest(building), manifest.encode(definitions, holdings), 0o644)
         flush(self._layout.root, _everything_below(building))
         number = max(self._layout.numbers(), default=0) + 1
         building.rename(self._layout.generation(number))
@@ -93,25 +93,29 @@ class Generations:
         self._switch(number, self._layout.run(run) / "current")
         return number
 
-    def _served_manifest(self) -> bytes | None:
+    def _serves(self, pieces: Iterator[bytes]) -> bool:
+        """Whether the served manifest is these pieces and nothing more."""
         try:
-            return paths.manifest(self._layout.current).read_bytes()
+            with paths.manifest(self._layout.current).open("rb") as served:
+                return all(served.read(len(piece)) == piece for piece in pieces) and not served.read(1)
         except FileNotFoundError:
-            return None
+            return False
 
     def lost(self, holdings: Holdings) -> list[Receipt]:
         """The files that are not there with their size, or without their metadata. Raises OSError."""
-        found: list[Receipt] = []
+        return list(self._missing(holdings))
+
+    def _missing(self, holdings: Holdings) -> Iterator[Receipt]:
         for holding in holdings.values():
             for held in holding.values():
-                found += [receipt for receipt in held.files if not self._there(receipt)]
-        return found
+                yield from (receipt for receipt in held.files if not self._there(receipt))
 
     def _there(self, receipt: Receipt) -> bool:
+        package = f"{self._layout.packages}/{receipt.location}"  # a Path for each of a million files takes seconds
         try:
             if receipt.metadata_sha256 is not None:
-                self._layout.metadata(receipt).stat()
-            return self._layout.package(receipt).stat().st_size == receipt.size
+                os.stat(f"{package}.metadata")  # noqa: PTH116 - see above
+            return os.stat(package).st_size == receipt.size  # noqa: PTH116
         except FileNotFoundError:
             return False
 

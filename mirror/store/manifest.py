@@ -14,7 +14,7 @@ import msgspec
 
 from mirror.errors import StoreError
 from mirror.model.files import Pin, Project, Receipt
-from mirror.model.holding import HeldProject, Holdings, Pins, count_files
+from mirror.model.holding import HeldProject, Holdings, Pins, count_files, held_project
 from mirror.model.index import Tree
 from mirror.model.names import IndexName, ProjectName
 from mirror.plan.pins import by_index, every
@@ -50,7 +50,7 @@ _Record = Header | Project | Receipt
 
 
 def encode(trees: Iterable[Tree], holdings: Holdings) -> Iterator[bytes]:
-    """The manifest's lines."""
+    """The manifest, piece by piece: the header, then each project with its files."""
     encoder = msgspec.json.Encoder(order="deterministic")
     header = Header(
         trees=tuple(trees),
@@ -61,9 +61,7 @@ def encode(trees: Iterable[Tree], holdings: Holdings) -> Iterator[bytes]:
     yield encoder.encode(header) + b"\n"
     for index in sorted(holdings):
         for _, held in sorted(holdings[index].items()):
-            yield encoder.encode(held.project) + b"\n"
-            for receipt in held.files:
-                yield encoder.encode(receipt) + b"\n"
+            yield encoder.encode(held.project) + b"\n" + held.lines
 
 
 def encode_pins(pins: Pins) -> bytes:
@@ -96,7 +94,7 @@ def read(path: Path, number: int, pins: Pins) -> State:
 
     def close() -> None:
         if project is not None:
-            holdings.setdefault(project.index, {})[project.name] = HeldProject(project=project, files=tuple(files))
+            holdings.setdefault(project.index, {})[project.name] = held_project(project, files)
             files.clear()
 
     try:
@@ -131,4 +129,4 @@ def read_header(path: Path) -> Header:
 
 
 def _records(holdings: Holdings) -> int:
-    return sum(1 + len(held.files) for holding in holdings.values() for held in holding.values())
+    return sum(1 + held.count for holding in holdings.values() for held in holding.values())

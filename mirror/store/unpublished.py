@@ -7,8 +7,9 @@ passed over.
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import msgspec
 
 from mirror.model.files import Pin
 from mirror.model.holding import Holdings
-from mirror.store.disk import write_all, write_new
+from mirror.store.disk import write_all, write_pieces
 
 
 def append(path: Path, pins: Sequence[Pin]) -> None:
@@ -30,37 +31,38 @@ def append(path: Path, pins: Sequence[Pin]) -> None:
 
 def read(path: Path) -> list[Pin]:
     """All that can be read, the newest first."""
-    decoder = msgspec.json.Decoder(Pin)
-    found: list[Pin] = []
-    with suppress(OSError), path.open("rb") as lines:
-        for line in lines:
-            with suppress(msgspec.MsgspecError):
-                found.append(decoder.decode(line))
-    return found[::-1]
+    return [*_each(path)][::-1]
 
 
 def forget(path: Path, holdings: Holdings, spare: Path) -> None:
     """Remove what `holdings` has; `spare` is a free name on the same file system. Raises OSError."""
     if not path.exists():
         return
-    held = {
-        (receipt.index, receipt.filename, receipt.sha256)
-        for holding in holdings.values()
-        for project in holding.values()
-        for receipt in project.files
-    }
-    keep(path, lambda pin: (pin.index, pin.filename, pin.sha256) not in held, spare)
+    noted = {hash(pin.location) for pin in _each(path)}  # hashes, because a first night notes every file
+    held: set[int] = set()
+    for holding in holdings.values():
+        for project in holding.values():
+            held |= noted.intersection(hash(receipt.location) for receipt in project.files)
+    keep(path, lambda pin: hash(pin.location) not in held, spare)
 
 
 def keep(path: Path, wanted: Callable[[Pin], bool], spare: Path) -> None:
     """Remove all but what is `wanted`. Raises OSError."""
-    pins = read(path)
-    left = [pin for pin in reversed(pins) if wanted(pin)]
-    if not left:
+    wishes = [wanted(pin) for pin in _each(path)]
+    if not any(wishes):
         path.unlink(missing_ok=True)
-    elif len(left) < len(pins):
-        write_new(spare, b"".join(map(_line, left)), 0o600)
+    elif not all(wishes):
+        write_pieces(spare, map(_line, itertools.compress(_each(path), wishes)), 0o600)
         spare.replace(path)
+
+
+def _each(path: Path) -> Iterator[Pin]:
+    """All that can be read, the oldest first."""
+    decoder = msgspec.json.Decoder(Pin)
+    with suppress(OSError), path.open("rb") as lines:
+        for line in lines:
+            with suppress(msgspec.MsgspecError):
+                yield decoder.decode(line)
 
 
 def _line(pin: Pin) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,8 +11,8 @@ from hypothesis import strategies as st
 from packaging.version import Version
 
 from mirror.errors import Failure, InvalidName, Reason
-from mirror.model.files import Project, Refusal, Status, Validators
-from mirror.model.holding import HeldProject, names_fingerprint
+from mirror.model.files import Project, Receipt, Refusal, Status, Validators
+from mirror.model.holding import HeldProject, held_project, names_fingerprint
 from mirror.model.index import Limits, Tree
 from mirror.model.names import Digest, TreeName, index_name, project_name
 from mirror.plan.diff import contradicts, diff
@@ -131,6 +132,15 @@ def test_refusals_and_validators_speak_for_themselves() -> None:
     assert not Validators(digest="x").conditional
 
 
+def _seen(
+    files: tuple[Receipt, ...] = (), withdraw: tuple[Receipt, ...] = (), status: Status | None = None, **facts: Any
+) -> Seen:
+    name = next((file.project for file in (*files, *withdraw)), PROJECT)
+    project = Project(index=INDEX, name=name, status=status or Status())
+    kept = held_project(project, files)
+    return Seen(held=kept, careful=held_project(project, (*files, *withdraw)) if withdraw else kept, **facts)
+
+
 def _settle(before: dict[str, HeldProject], answers: dict[str, Answer], *, accept: bool = False):  # type: ignore[no-untyped-def]
     return settle(
         INDEX,
@@ -149,14 +159,14 @@ def test_an_index_that_answered_in_full_is_followed() -> None:
         "three": held(project="three"),
     }
     answers: dict[str, Answer] = {
-        "one": Seen(status=Status(), files=(receipt("1.1"), receipt("2.0")), withdraw=(receipt("1.0"),)),
+        "one": _seen(files=(receipt("1.1"), receipt("2.0")), withdraw=(receipt("1.0"),)),
         "three": Unchanged(),
-        "four": Seen(status=Status(), files=()),
+        "four": _seen(),
     }
     after = _settle(before, answers)
     assert set(after.holding) == {"one", "three", "four"}
     assert [found.filename for found in after.holding["one"].files] == [link("1.1").filename, link("2.0").filename]
-    assert {found.project for found in after.withdrawn} == {"one", "two"}
+    assert set(after.withdrawn) == {link("1.0").filename, link("1.0", "two").filename}
     assert not after.shrunk
     assert after.full
 
@@ -164,7 +174,7 @@ def test_an_index_that_answered_in_full_is_followed() -> None:
 def test_nothing_is_withdrawn_when_a_page_was_not_had() -> None:
     """I5: what is published stays; what is new is added; a name never read is claimed, not published."""
     before = {"one": held(receipt("1.0"), receipt("1.1")), "two": held(receipt("1.0", "two"), project="two")}
-    seen = Seen(status=Status(), files=(receipt("2.0"),), withdraw=(receipt("1.0"), receipt("1.1")))
+    seen = _seen(files=(receipt("2.0"),), withdraw=(receipt("1.0"), receipt("1.1")))
     after = _settle(before, {"one": seen, "new": Unanswered()})
     assert len(after.holding["one"].files) == 3
     assert "two" in after.holding
@@ -176,8 +186,8 @@ def test_a_project_with_a_file_that_was_not_had_withdraws_nothing() -> None:
     """Its old files stay until the new ones are there; the other projects are followed."""
     before = {"one": held(receipt("1.0")), "two": held(receipt("1.0", "two"), receipt("1.1", "two"), project="two")}
     answers: dict[str, Answer] = {
-        "one": Seen(status=Status(), files=(), withdraw=(receipt("1.0"),), whole=False),
-        "two": Seen(status=Status(), files=(receipt("1.0", "two"),), withdraw=(receipt("1.1", "two"),)),
+        "one": _seen(withdraw=(receipt("1.0"),), whole=False),
+        "two": _seen(files=(receipt("1.0", "two"),), withdraw=(receipt("1.1", "two"),)),
     }
     after = _settle(before, answers)
     assert len(after.holding["one"].files) == 1
@@ -187,7 +197,7 @@ def test_a_project_with_a_file_that_was_not_had_withdraws_nothing() -> None:
 def test_what_is_replaced_has_not_shrunk() -> None:
     """One file for another is a new release, not a loss; the page is not empty."""
     before = {"one": held(receipt("1.0"))}
-    after = _settle(before, {"one": Seen(status=Status(), files=(receipt("2.0"),), withdraw=(receipt("1.0"),))})
+    after = _settle(before, {"one": _seen(files=(receipt("2.0"),), withdraw=(receipt("1.0"),))})
     assert [found.filename for found in after.holding["one"].files] == [link("2.0").filename]
 
 
@@ -202,17 +212,17 @@ def test_a_held_file_whose_entry_is_doubted_stays() -> None:
 def test_a_page_that_comes_back_empty_keeps_its_files() -> None:
     """Unless a person accepts it, or the index says that the project is quarantined or gone."""
     before = {"one": held(receipt("1.0")), "two": held(receipt("1.0", "two"), project="two")}
-    empty = Seen(status=Status(), files=(), withdraw=(receipt("1.0"),))
+    empty = _seen(withdraw=(receipt("1.0"),))
     after = _settle(before, {"one": empty, "two": Unchanged()})
     assert after.shrunk == (Shrink(project=project_name("one"), before=1, after=0),)
     assert len(after.holding["one"].files) == 1
     assert not _settle(before, {"one": empty, "two": Unchanged()}, accept=True).holding["one"].files
-    quarantined = Seen(status=Status(status="quarantined"), files=(), withdraw=(receipt("1.0"),))
-    removed = Seen(status=Status(), files=(), withdraw=(receipt("1.0"),), gone=True)
+    quarantined = _seen(status=Status(status="quarantined"), withdraw=(receipt("1.0"),))
+    removed = _seen(withdraw=(receipt("1.0"),), gone=True)
     others: tuple[Answer, ...] = (
         Unchanged(),
         Unanswered(),
-        Seen(status=Status(), files=(), withdraw=(receipt("1.0", "two"),)),
+        _seen(withdraw=(receipt("1.0", "two"),)),
     )
     for other in others:
         for certain in (quarantined, removed):
@@ -226,12 +236,11 @@ def test_an_index_that_shrinks_too_much_withdraws_nothing() -> None:
     """A page from 100 files to 30 in one night holds its index, but for yanks; accepted, it is followed."""
     versions = [f"1.{number}" for number in range(100)]
     before = {"one": held(*(receipt(version) for version in versions))}
-    seen = Seen(
-        status=Status(),
+    seen = _seen(
         files=(receipt("1.0", yanked="bad"), *(receipt(version) for version in versions[1:30])),
         withdraw=tuple(receipt(version) for version in versions[30:]),
     )
-    kept = _settle(before, {"one": seen, "new": Seen(status=Status(), files=(receipt("1.0", "new"),))})
+    kept = _settle(before, {"one": seen, "new": _seen(files=(receipt("1.0", "new"),))})
     assert [(shrink.project, shrink.before, shrink.after) for shrink in kept.shrunk] == [
         ("one", 100, 30),
         (None, 100, 31),
@@ -265,6 +274,9 @@ def test_what_was_held_once_is_pinned() -> None:
     pins = pins_after(by_index([receipt("0.9").pin, receipt("2.0").pin]), before, after)
     assert [pin.filename for pin in every(pins)] == [link("0.9").filename, link("1.0").filename]
     assert pins_after({}, after, after) == {}
+    assert pins_after(pins, after, after) == pins
+    back = {first: {one: held(receipt("0.9"), receipt("1.0"), receipt("2.0")), project_name("two"): same}}
+    assert pins_after(pins, after, back) == {}
     assert receipt("1.0").pin.location == receipt("1.0").location
 
 
