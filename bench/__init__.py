@@ -1,1 +1,1 @@
-"""Measurements behind the decisions in mirror/ARCHITECTURE.md; nothing here is a test."""
+"""What mirroring costs: the benchmark, and the measurements behind the decisions in mirror/ARCHITECTURE.md."""

@@ -33,14 +33,15 @@ class _Anchors(HTMLParser):
             self.found.append(dict(attrs))
 
 
-def _receipt(number: int) -> Receipt:
+def receipt(number: int) -> Receipt:
+    """One file of the page, made up."""
     name = filename(f"pkg-{number}.0-py3-none-any.whl")
     return Receipt(index=INDEX, project=PROJECT, filename=name, sha256=f"{number:064x}", size=1000, digests=())
 
 
 def main() -> None:
     """Measure reading and writing, both formats."""
-    project, receipts = Project(index=INDEX, name=PROJECT), [_receipt(number) for number in range(FILES)]
+    project, receipts = Project(index=INDEX, name=PROJECT), [receipt(number) for number in range(FILES)]
     pages = render_project(project, receipts)
     text = pages.html.decode()
     json_type = "application/vnd.pypi.simple.v1+json"

@@ -1,0 +1,1 @@
+"""Peers that are programs of ours: what a person would write by the book of a library."""
