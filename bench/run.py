@@ -104,13 +104,14 @@ def _sample(row: Row, setting: Setting, number: int) -> Sample:
         verifies=row.verifies,
         syncs=row.syncs,
     )
+    served = setting.served
+    served.forget_traffic()
     try:
         plan = row.plan(setting)
     except Missing as missing:
         return msgspec.structs.replace(blank, note=str(missing))
     except Unprepared as failed:
         return msgspec.structs.replace(blank, status="failed", note=str(failed))
-    served = setting.served
     os.sync()  # what earlier rows left to be written is not this row's
     quiet = calibration()
     served.forget_traffic()
