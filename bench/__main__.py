@@ -6,11 +6,12 @@ import argparse
 import sys
 import tempfile
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
-from bench.results import Results, Sample
+from bench.results import Results
 from bench.table import PEER, table
 
 
@@ -76,16 +77,25 @@ def _run(options: argparse.Namespace) -> int:
         work.mkdir(parents=True, exist_ok=True)
         if options.bandersnatch:
             warehouse.install(work)
-        results = run(scenarios, rounds=options.rounds, scale=options.scale, work=work, real=options.real, tell=_tell)
-    if options.out:
-        options.out.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1))
+        results = run(
+            scenarios,
+            rounds=options.rounds,
+            scale=options.scale,
+            work=work,
+            real=options.real,
+            tell=partial(_tell, options.out),
+        )
     print(table(results))
     return 1 if any(sample.status == "failed" for sample in results.samples) else 0
 
 
-def _tell(sample: Sample) -> None:
+def _tell(out: Path | None, results: Results) -> None:
+    """Show the newest sample, and write all of them: a long run that is ended leaves what it has."""
+    sample = results.samples[-1]
     figure = f"{sample.cost.seconds:8.2f} s" if sample.status == "ok" else sample.status
     print(f"round {sample.round}  {sample.scenario}: {sample.row:<24} {figure}  {sample.note}", file=sys.stderr)
+    if out is not None:
+        out.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1))
 
 
 def _read(path: Path) -> Results:

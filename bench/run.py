@@ -45,9 +45,9 @@ def run(
     scale: float,
     work: Path,
     real: Path | None,
-    tell: Callable[[Sample], None],
+    tell: Callable[[Results], None],
 ) -> Results:
-    """Run them, telling each sample as it comes. `work` keeps the corpora; the rest of it is emptied."""
+    """Run them; `tell` gets the results so far after each sample. `work` keeps the corpora and nothing else."""
     results = Results(
         began=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         scale=scale,
@@ -60,7 +60,7 @@ def run(
         files = corpus(scenario.corpus, scale, work, real if scenario.corpus == "real" else None)
         for sample in _scenario(scenario, files, rounds, work, scale):
             results.samples.append(sample)
-            tell(sample)
+            tell(results)
     return results
 
 
