@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from bench.machine import which
 from bench.results import Results
 from bench.table import PEER, table
 
@@ -66,6 +67,9 @@ def _run(options: argparse.Namespace) -> int:
 
     if not 0 < options.scale <= 10 or options.rounds < 1:
         print("--scale is above 0 and at most 10, --rounds at least 1", file=sys.stderr)
+        return 2
+    if which("nginx") is None:
+        print("nginx is not installed", file=sys.stderr)
         return 2
     scenarios = chosen(options.rows, real=options.real is not None)
     if not scenarios:
