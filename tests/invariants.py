@@ -51,7 +51,7 @@ def served(root: Path) -> dict[str, str]:
 
 def blobs(root: Path) -> set[str]:
     """The digests that are in the store."""
-    return {path.name for path in (root / "store" / "sha256").glob("??/??/*") if not path.name.startswith(".")}
+    return {path.name for path in (root / "store" / "sha256").glob("??/*") if not path.name.startswith(".")}
 
 
 def _generation(root: Path, generation: Path) -> Iterator[str]:
@@ -155,7 +155,7 @@ class _Anchors(HTMLParser):
 
 
 def _blobs(root: Path) -> Iterator[str]:
-    for path in (root / "store" / "sha256").glob("??/??/*"):
+    for path in (root / "store" / "sha256").glob("??/*"):
         if not path.name.startswith(".") and hashlib.sha256(path.read_bytes()).hexdigest() != path.name:
             yield f"I2: the blob {path.name} has other bytes"
 

@@ -129,6 +129,8 @@ class Download:
         `announced` is the size of the whole file as far as the server tells, `validator` its strong ETag.
         """
         coming = _Coming(start=start, announced=announced, validator=validator)
+        if self._rest(coming) > BATCH:
+            await off_loop(self._space.require, self._rest(coming))
         try:
             async for chunk in chunks:
                 coming.pending.append(chunk)
@@ -142,6 +144,10 @@ class Download:
                 hopeless = isinstance(error, Failure) and not error.retryable and error.reason is not Reason.NO_SPACE
                 await off_loop(self._break_off, coming, hopeless=hopeless)
             raise
+
+    def _rest(self, coming: _Coming) -> int:
+        """The bytes that are still to come, as far as anybody says."""
+        return max(coming.announced or 0, self.link.size or 0) - coming.start
 
     def _in_memory(self, coming: _Coming) -> Whole | None:
         """The file as it lies in memory, if it is small and nothing is wrong with it; the disk sees all others."""
@@ -214,7 +220,6 @@ class Download:
 
     def _open(self, coming: _Coming) -> _Writing:
         start = coming.start
-        self._space.require(max(coming.announced or 0, self.link.size or 0) - start)
         if self._part is None or start != self._part[1]:
             if self._has_part:
                 self._drop()
