@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from tests.faults.tools import until
+
 Kind = Literal["ext4", "xfs"]
 Cut = Literal["nothing more is written", "only the journal is written"]
 KINDS: tuple[Kind, ...] = ("ext4", "xfs")
@@ -44,6 +46,7 @@ class Disk:
             yield self.mount
         finally:
             _do("umount", self.mount)
+            _let_go(self.image)
 
     def cut(self, cut: Cut) -> None:
         """Cut its power: of what was not flushed nothing is kept, or only what the journal tells of it."""
@@ -84,5 +87,13 @@ def unavailable(kind: Kind) -> str | None:
     return None
 
 
-def _do(*command: str | Path) -> None:
-    subprocess.run(command, check=True, capture_output=True, text=True)
+def _let_go(image: Path) -> None:
+    """Wait until nobody has `image` mounted: another program's mount namespace may hold a copy of it for a moment.
+
+    A file system that is mounted again while that lasts is the very one that was shut down.
+    """
+    until(lambda: not _do("losetup", "--associated", image))
+
+
+def _do(*command: str | Path) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
