@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from urllib.parse import urljoin
+
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from mirror.errors import InvalidUrl
@@ -189,6 +191,18 @@ def test_what_was_judged_is_what_is_sent(href: str) -> None:
     assert sent.headers["host"] == sent.url.netloc.decode()
     assert url(target.text) == target
     assert "/../" not in target.path + "/"
+
+
+@given(
+    st.lists(st.sampled_from(["..", ".", "a", "b-1.0.whl", ".c", "d;e", "", "%41", "é"]), max_size=6).map("/".join),
+    st.sampled_from(["https://h/", "https://h/a/b/", "https://h/a/b/c.html", "https://h/a//b/", "https://h/a/?q=1"]),
+    st.sampled_from(["", "#sha256=ab", "?x=y", "?x=y#z"]),
+)
+def test_links_are_joined_as_the_standard_library_does(path: str, base: str, tail: str) -> None:
+    """RFC 3986 section 5: the short way for plain links leads to the same place as the long one."""
+    page = url(base)
+    assume(path + tail)
+    assert join(page, path + tail) == url(urljoin(page.text, path + tail))
 
 
 @given(st.text(max_size=40))
