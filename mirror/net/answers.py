@@ -123,11 +123,12 @@ def strong_validator(answer: Answer) -> str | None:
 def validators_of(answer: Answer, body: bytes) -> Validators:
     """What tells later that the page `body` is unchanged; what a stranger says of it is not for the index."""
     where, how = answer.hop.url.text, answer.fields.get("content-type", "")
-    digest = hashlib.sha256(b"\0".join((where.encode(), how.encode(), body))).hexdigest()
+    digest = hashlib.sha256(f"{where}\0{how}\0".encode())
+    digest.update(body)
     if answer.hop.away:
-        return Validators(digest=digest)
+        return Validators(digest=digest.hexdigest())
     etag, last_modified = _kept(answer.fields.get("etag")), _kept(answer.fields.get("last-modified"))
-    return Validators(etag=etag, last_modified=last_modified, digest=digest)
+    return Validators(etag=etag, last_modified=last_modified, digest=digest.hexdigest())
 
 
 def _kept(value: str | None) -> str | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
+from functools import partial
 from time import monotonic
 from typing import TypeVar
 
@@ -72,6 +73,7 @@ class Session:
         self._authenticator = Authenticator(index, resolve)
         self._transport = open_transport(index, login)
         self._timeouts = timeouts(index)
+        self._reading = traffic.reading
         self._lane = Lane(traffic, index.limits)
         self._received = self._lane.meter(self._rest)
         self._ending = ending
@@ -133,14 +135,15 @@ class Session:
             return None
         content_type = answer.fields.get("content-type")
         page = Page(url=answer.hop.url, body=body, content_type=content_type, validators=fresh)
-        try:
-            if len(body) < _LARGE_PAGE:
-                return read(page)
-            return await anyio.to_thread.run_sync(read, page)  # the other transfers go on meanwhile
-        except UnsupportedVersion as error:
-            raise Failure(Reason.VERSION, str(error), holds_index=True) from None
-        except BadPage as error:
-            raise Failure(Reason.BAD_PAGE, str(error), retryable=True) from None
+        understood = partial(_understood, read, page)
+        small = len(body) < _LARGE_PAGE
+        result = understood() if small else await anyio.to_thread.run_sync(understood, limiter=self._reading)
+        if isinstance(result, Failure):
+            try:
+                raise result
+            finally:
+                del result  # this frame holds a large page, and would be held by the failure for as long as itself
+        return result
 
     async def _body(self, answer: Answer, largest: int) -> bytes:
         chunks = self._chunks(answer, largest)
@@ -281,6 +284,16 @@ class Session:
 def _bytes(value: str) -> bytes:
     """A header's value as it is sent."""
     return value.encode("latin-1", "replace")
+
+
+def _understood(read: Callable[[Page], T], page: Page) -> T | Failure:
+    """What `read` makes of `page`, or why it is none. It is not raised here, so that nothing holds a large page."""
+    try:
+        return read(page)
+    except UnsupportedVersion as error:
+        return Failure(Reason.VERSION, str(error), holds_index=True)
+    except BadPage as error:
+        return Failure(Reason.BAD_PAGE, str(error), retryable=True)
 
 
 async def _nothing() -> AsyncIterator[bytes]:

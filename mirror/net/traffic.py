@@ -23,10 +23,14 @@ Pause = Callable[[float], Awaitable[None]]
 
 
 class Traffic:
-    """What all indexes have together: slots, bytes a second (`max_rate`) and requests a second (`max_requests`)."""
+    """What all indexes have together: slots, bytes a second (`max_rate`) and requests a second (`max_requests`).
+
+    `reading` lets one large page be read at a time: a hostile one may take much memory.
+    """
 
     def __init__(self, concurrency: int, *, max_rate: float | None = None, max_requests: float | None = None) -> None:
         self.shares: Shares[anyio.Event] = Shares(concurrency)
+        self.reading = anyio.CapacityLimiter(1)
         self.bytes = None if max_rate is None else Rate(max_rate)
         self.requests = None if max_requests is None else Rate(max_requests)
 

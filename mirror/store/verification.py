@@ -61,7 +61,9 @@ class Verification:
 
     async def mend(self, content: Content, staged: Staged) -> None:
         """Put `content` right from a file that was fetched. Raises `StoreError`."""
-        if staged.path is not None:
+        if staged.content is not None:
+            await self.mend_with(content, staged.content)
+        elif staged.path is not None:
             await off_loop(contents.mend, self._layout, content, staged.path, self._spare)
 
     async def mend_with(self, content: Content, data: bytes) -> None:

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from mirror.cli.wheels import build_wheel
-from tests.faults import child, tools
+from tests.faults import child, shims, tools
 from tests.faults.fault import ABSORBED, FAILED, Case, Fault, Play, nothing
 from tests.faults.stage import NEW, OLD, Stage, the_file
 from tests.invariants import served
@@ -63,6 +63,17 @@ def _killed(calls: str, nth: int) -> Case:
     return Case(play=play, codes=_KILLED, whole_machine=True, needs=("strace",))
 
 
+def _killed_at(name: str) -> Case:
+    """kill -9 at the renaming to this name."""
+
+    @contextmanager
+    def play(stage: Stage) -> Iterator[None]:
+        with shims.signal_at(stage.site, name, signal.SIGKILL):
+            yield
+
+    return Case(play=play, codes=_KILLED, whole_machine=True)
+
+
 def _power_cut_after_success(stage: Stage) -> Outcome:
     """I4: what a run with exit code 0 published is there after the power came back."""
     outcome = stage.sync()
@@ -77,8 +88,7 @@ def _power_cut_at_the_switch(stage: Stage) -> Outcome:
     """The power goes while the new generation is being made the current one."""
     stage.configure()
     following = stage.root / "gen" / f"{(stage.site.generation or 0) + 1:06}"
-    under = tools.strace(tools.RENAME, "delay_enter=100s:when=2")
-    with child.synchronising(stage.site, under=under) as run:
+    with shims.halt_at(stage.site, shims.THE_SWITCH), child.synchronising(stage.site) as run:
         tools.until(following.is_dir)
         tools.cut_the_power(stage.root.parent)
         run.kill()
@@ -167,8 +177,8 @@ def _full(play: Play, options: str) -> Case:
 @contextmanager
 def _unreadable_blob(stage: Stage) -> Iterator[None]:
     """A run was killed after its files were in place; the next one cannot read one of them."""
-    stage.under = tools.strace(tools.RENAME, "signal=KILL:when=1")
-    stage.sync()
+    with shims.signal_at(stage.site, shims.THE_GENERATION, signal.SIGKILL):
+        stage.sync()
     package = stage.root / "public/packages/first" / NEW.sha256[:2] / NEW.sha256 / NEW.filename
     assert package.is_file()
     stage.under = tools.strace("read", "error=EIO:when=1+", path=package)
@@ -307,8 +317,8 @@ FAULTS = (
         {
             "mkdir": _killed(tools.MKDIR, 2),
             "link": _killed(tools.LINK, 2),
-            "generation": _killed(tools.RENAME, 1),
-            "switch": _killed(tools.RENAME, 2),
+            "generation": _killed_at(shims.THE_GENERATION),
+            "switch": _killed_at(shims.THE_SWITCH),
         },
     ),
     Fault(
@@ -317,8 +327,8 @@ FAULTS = (
         {
             "ext4-after-success": _power_cut("ext4", _power_cut_after_success, ABSORBED),
             "xfs-after-success": _power_cut("xfs", _power_cut_after_success, ABSORBED),
-            "ext4-at-the-switch": _power_cut("ext4", _power_cut_at_the_switch, _KILLED, "strace"),
-            "xfs-at-the-switch": _power_cut("xfs", _power_cut_at_the_switch, _KILLED, "strace"),
+            "ext4-at-the-switch": _power_cut("ext4", _power_cut_at_the_switch, _KILLED),
+            "xfs-at-the-switch": _power_cut("xfs", _power_cut_at_the_switch, _KILLED),
         },
     ),
     Fault(

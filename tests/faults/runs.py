@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from mirror.cli.wheels import build_wheel
-from tests.faults import child, tools
+from tests.faults import child, shims, tools
 from tests.faults.fault import ABSORBED, Case, Fault, Play, nothing
 from tests.faults.stage import NEW, OLD, Stage, Where, the_file, the_list, the_page
 from tests.invariants import violations
@@ -63,13 +63,24 @@ def _signalled_in_a_pause(number: signal.Signals) -> Callable[[Stage], Outcome]:
     return run
 
 
-def _signalled_while_publishing(number: signal.Signals, calls: str, nth: int) -> Play:
-    """The signal comes at this call of the thread that publishes, which ends what it began: the run is complete."""
+def _signalled_while_publishing(number: signal.Signals) -> Play:
+    """The signal comes at the third link of a tree to its packages: what publishes ends what it began."""
 
     @contextmanager
     def play(stage: Stage) -> Iterator[None]:
-        stage.under = tools.strace(calls, f"signal={number.name.removeprefix('SIG')}:when={nth}")
+        stage.under = tools.strace(tools.SYMLINK, f"signal={number.name.removeprefix('SIG')}:when=3")
         yield
+
+    return play
+
+
+def _signalled_at_the_switch(number: signal.Signals) -> Play:
+    """As above, just before the switch."""
+
+    @contextmanager
+    def play(stage: Stage) -> Iterator[None]:
+        with shims.signal_at(stage.site, shims.THE_SWITCH, number):
+            yield
 
     return play
 
@@ -82,11 +93,8 @@ def _signals() -> Iterator[tuple[str, Case]]:
             yield f"{name}-{phase}", Case(play=nothing, run=run, says=number.name, codes=codes, whole_machine=True)
         run = _signalled_in_a_pause(number)
         yield f"{name}-pause", Case(play=nothing, run=run, says=number.name, codes=codes, whole_machine=True)
-        for phase, (calls, nth) in {"pages": (tools.SYMLINK, 3), "switch": (tools.RENAME, 2)}.items():
-            yield (
-                f"{name}-{phase}",
-                Case(play=_signalled_while_publishing(number, calls, nth), codes=ABSORBED, needs=("strace",)),
-            )
+        yield f"{name}-pages", Case(play=_signalled_while_publishing(number), codes=ABSORBED, needs=("strace",))
+        yield f"{name}-switch", Case(play=_signalled_at_the_switch(number), codes=ABSORBED)
 
 
 def _two_at_once(stage: Stage) -> Outcome:

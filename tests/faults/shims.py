@@ -6,6 +6,7 @@ Nothing here is imported by the tests' own process, and nothing else of the chil
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
@@ -30,19 +31,40 @@ socket.getaddrinfo = getaddrinfo
 """
 
 _DEFECT = """
-import httpcore
+from mirror.net.http1 import Http1Transport
 
-_handle = httpcore.AsyncConnectionPool.handle_async_request
+_handle = Http1Transport.handle_async_request
 
 
 async def handle_async_request(self, request):
-    if b"/first/" in request.url.target:
-        raise RuntimeError(f"a defect with everything in its hands: {{request.headers}}")
+    if b"/first/" in request.extensions["target"]:
+        raise RuntimeError(f"a defect with everything in its hands: {{request.headers.raw}}")
     return await _handle(self, request)
 
 
-httpcore.AsyncConnectionPool.handle_async_request = handle_async_request
+Http1Transport.handle_async_request = handle_async_request
 """
+
+
+_RENAMING = """
+import os
+import signal
+import threading
+
+
+def _struck(function):
+    def rename(source, target, **keywords):
+        if os.fspath(target).endswith({name!r}):
+            {act}
+        return function(source, target, **keywords)
+
+    return rename
+
+
+os.rename, os.replace = _struck(os.rename), _struck(os.replace)
+"""
+THE_GENERATION, THE_SWITCH = "/gen/000002", "/public/current"
+"""What is renamed when a stage's second generation is complete, and when it is switched to."""
 
 
 def lookups_that_fail_at_first(site: Site, name: str, times: int) -> AbstractContextManager[None]:
@@ -55,10 +77,20 @@ def a_defect_that_knows_the_secret(site: Site) -> AbstractContextManager[None]:
     return _loaded(site, _DEFECT.format())
 
 
+def signal_at(site: Site, name: str, number: signal.Signals) -> AbstractContextManager[None]:
+    """The process gets a signal just before something gets a name that ends like this."""
+    return _loaded(site, _RENAMING.format(name=name, act=f"os.kill(os.getpid(), {int(number)})"))
+
+
+def halt_at(site: Site, name: str) -> AbstractContextManager[None]:
+    """The process stops for good just before something gets a name that ends like this."""
+    return _loaded(site, _RENAMING.format(name=name, act="threading.Event().wait()"))
+
+
 @contextmanager
 def _loaded(site: Site, code: str) -> Iterator[None]:
     directory = site.directory / "shim"
-    directory.mkdir()
+    directory.mkdir(exist_ok=True)
     (directory / "sitecustomize.py").write_text(code)
     before = site.process_environment["PYTHONPATH"]
     site.environ["PYTHONPATH"] = f"{directory}:{before}"

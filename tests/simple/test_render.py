@@ -247,7 +247,7 @@ def test_the_html_of_a_project_page() -> None:
         "</head>\n"
         "<body>\n"
         "<h1>Links for acme-widgets</h1>\n"
-        f'<a href="../../packages/first/aa/aa/{SHA_A}/acme_widgets-1.1%2Blocal.1-py3-none-any.whl#sha256={SHA_A}"'
+        f'<a href="../../packages/first/aa/{SHA_A}/acme_widgets-1.1%2Blocal.1-py3-none-any.whl#sha256={SHA_A}"'
         ' data-requires-python="&gt;=3.9,&lt;4"'
         f' data-core-metadata="sha256={SHA_B}" data-dist-info-metadata="sha256={SHA_B}"'
         ' data-yanked="a &quot;b&quot; &amp; &lt;c&gt;">acme_widgets-1.1+local.1-py3-none-any.whl</a><br>\n'
@@ -266,13 +266,13 @@ def test_the_json_of_a_project_page() -> None:
         "files": [
             {
                 "filename": WHEEL,
-                "url": f"../../packages/first/aa/aa/{SHA_A}/{WHEEL}",
+                "url": f"../../packages/first/aa/{SHA_A}/{WHEEL}",
                 "hashes": {"sha256": SHA_A},
                 "size": 7,
             },
             {
                 "filename": SDIST,
-                "url": f"../../packages/first/aa/aa/{SHA_A}/{SDIST}",
+                "url": f"../../packages/first/aa/{SHA_A}/{SDIST}",
                 "hashes": {"sha256": SHA_A},
                 "size": 7,
                 "requires-python": ">=3.8",
