@@ -58,9 +58,6 @@ class Http1Transport(httpx.AsyncBaseTransport):
             try:
                 answer = await connection.ask(message, timeout["read"])
             except _Unheard as error:
-                cause = error.__cause__
-                if isinstance(cause, ssl.SSLError) and "ALERT" in (cause.reason or ""):  # TLS 1.3 refuses us this late
-                    raise httpx.ConnectError(str(cause)) from cause
                 if fresh:
                     raise httpx.RemoteProtocolError("the server closed the connection without an answer") from error
             else:

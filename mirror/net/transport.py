@@ -11,11 +11,9 @@ import logging
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache, lru_cache, partial
+from functools import cache, lru_cache
 from pathlib import Path
 
-import anyio
-import httpcore
 import httpx
 
 from mirror.errors import Failure, Reason
@@ -23,7 +21,6 @@ from mirror.model.index import Index
 from mirror.model.secret import Reach
 from mirror.model.urls import Origin, Url
 from mirror.net.http1 import Http1Transport
-from mirror.net.proxies import ProxyTransport, httpx_proxy
 
 _OF_CERTIFICATES = ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED", "HANDSHAKE_FAILURE")
 
@@ -49,39 +46,11 @@ def open_transport(index: Index, login: tuple[bytes, bytes] | None = None) -> ht
 
 
 def _engine(index: Index, context: ssl.SSLContext, login: tuple[bytes, bytes] | None) -> httpx.AsyncBaseTransport:
-    most = index.limits.concurrency
     if not index.http2 and index.proxy is None:
-        return Http1Transport(context, most)
-    limits = httpx.Limits(max_connections=most, max_keepalive_connections=most, keepalive_expiry=30)
-    make = partial(httpx.AsyncHTTPTransport, verify=context, http2=index.http2, limits=limits, trust_env=False)
-    if index.proxy is not None:
-        through = httpx_proxy(index.proxy, login, _tls(_H1, index.ca_file))
-        return _Patient(ProxyTransport(index.proxy, partial(make, proxy=through), authenticated=login is not None))
-    return _Patient(make())
+        return Http1Transport(context, index.limits.concurrency)
+    from mirror.net.httpx_engine import httpx_engine  # what it needs takes 50 ms to import
 
-
-class _Patient(httpx.AsyncBaseTransport):
-    """One of httpx's own transports, with an end to a server that sends one header a second for ever.
-
-    It gives a proxy what `target` says instead of what a proxy is to be asked; so that is made part of the URL.
-    """
-
-    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
-        self._transport = transport
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send `request`; all headers of the answer must be there within its time-outs. Raises httpx's errors."""
-        timeout = request.extensions["timeout"]
-        target = request.extensions.pop("target")
-        request.url = request.url.copy_with(raw_path=target)
-        if request.url.raw_path != target:
-            raise httpx.InvalidURL("the target is read in two ways")
-        with anyio.fail_after(timeout["connect"] + timeout["read"]):
-            return await self._transport.handle_async_request(request)
-
-    async def aclose(self) -> None:
-        """Close all connections."""
-        await self._transport.aclose()
+    return httpx_engine(index, context, _tls(_H1, index.ca_file), login)
 
 
 class _AtHome(httpx.AsyncBaseTransport):
@@ -188,11 +157,10 @@ def failures_of(origin: Origin) -> Iterator[None]:
         raise Failure(Reason.STALLED, f"{origin} stopped sending", retryable=True) from None
     except httpx.ConnectError as error:
         raise _connect_failure(origin, error) from error
-    except (httpx.ProtocolError, httpx.NetworkError, OSError, httpcore.ConnectionNotAvailable) as error:
+    except (httpx.ProtocolError, httpx.NetworkError, OSError) as error:  # ssl.SSLError in mid-stream is an OSError
         if (alert := _about_certificates(error)) is not None:
             what = f"{origin} wants another client certificate, or one at all ({alert}); see client-cert"
             raise Failure(Reason.TLS, what) from error
-        # ssl.SSLError in mid-stream is an OSError; the last is what a GOAWAY becomes, which httpx does not map
         raise Failure(Reason.BROKEN, f"the answer of {origin} broke off or is no HTTP", retryable=True) from error
     except (httpx.TransportError, httpx.InvalidURL) as error:
         raise Failure(Reason.BROKEN, f"no answer from {origin}: {type(error).__name__}") from error
