@@ -23,6 +23,7 @@ from bench.server import serving
 
 ROWS = {row.name: row for row in (*nights.ROWS, *tools.ROWS)}
 _LAUNCH = Path(__file__).with_name("launch.py")
+_ROOM = 8  # times the size of a row's files that must be free before it begins
 
 
 def chosen(patterns: Sequence[str], *, real: bool) -> list[Scenario]:
@@ -56,34 +57,58 @@ def run(
         scenarios=list(scenarios),
         samples=[],
     )
+    rows = _Folders(work / "rows")
     for scenario in scenarios:
         files = corpus(scenario.corpus, scale, work, real if scenario.corpus == "real" else None)
-        for sample in _scenario(scenario, files, rounds, work, scale):
+        for sample in _scenario(scenario, files, rounds, rows, work, scale):
             results.samples.append(sample)
             tell(results)
+    rows.clear()
     return results
+
+
+class _Folders:
+    """A new folder for each row. They are removed at the end, or when the disk gets full.
+
+    ext4 looks at every inode that was freed in the last minutes before it takes a new one: removing the files of a
+    row costs the next one several times its own time.
+    """
+
+    def __init__(self, parent: Path) -> None:
+        self._parent, self._number = parent, 0
+        self.clear()
+
+    def new(self, size: int) -> Path:
+        """A folder with room for so many bytes several times."""
+        if shutil.disk_usage(self._parent.parent).free < _ROOM * size:
+            self.clear()
+        self._number += 1
+        directory = self._parent / f"{self._number:04}"
+        (directory / "out").mkdir(parents=True)
+        return directory
+
+    def clear(self) -> None:
+        """Remove all."""
+        shutil.rmtree(self._parent, ignore_errors=True)
 
 
 def _named(name: str, patterns: Sequence[str]) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern if ":" in pattern else f"{pattern}:*") for pattern in patterns)
 
 
-def _scenario(scenario: Scenario, files: Corpus, rounds: int, work: Path, scale: float) -> Iterator[Sample]:
+def _scenario(
+    scenario: Scenario, files: Corpus, rounds: int, folders: _Folders, work: Path, scale: float
+) -> Iterator[Sample]:
     offered, later = _wanted(scenario, files, scale, changed=False), _wanted(scenario, files, scale, changed=True)
-    rows = work / "rows"
-    shutil.rmtree(rows, ignore_errors=True)
+    size = sum(file.size for file in later.values())
     with serving(files, scenario.indexes, scenario.transport, scenario.delay, work) as served:
         for number in range(1, rounds + 1):
             for name in scenario.rows:
-                directory = rows / "row"
-                (directory / "out").mkdir(parents=True)
-                setting = Setting(scenario, served, offered, later, directory, work)
+                setting = Setting(scenario, served, offered, later, folders.new(size), work)
                 try:
                     yield _sample(ROWS[name], setting, number)
                 finally:
                     served.write_pages(only_late=True)
-                    shutil.rmtree(directory)
-    shutil.rmtree(rows, ignore_errors=True)
 
 
 def _wanted(scenario: Scenario, files: Corpus, scale: float, *, changed: bool) -> dict[str, File]:
