@@ -57,6 +57,8 @@ class Admission:
         self._space = Space(layout.root, min_free)
         self._begun: set[Path] = set()
         self._served: set[str] = set()
+        self._shelves: dict[str, Path] = {}
+        """The directories of blobs that are there, by the beginning of their digests."""
 
     def open(self) -> None:
         """Make the run's temporary directory, and see what earlier runs began. Raises `StoreError` and OSError."""
@@ -189,7 +191,7 @@ class Admission:
         self._serve(staged.path, receipt.sha256, package, touched)
         if described is None or receipt.metadata_sha256 is None:
             return receipt
-        metadata = self._layout.metadata(receipt)
+        metadata = package.with_name(f"{package.name}.metadata")
         served = self._serve_metadata(described, receipt.metadata_sha256, metadata, touched)
         return receipt if served == receipt.metadata_sha256 else replace(receipt, metadata_sha256=served)
 
@@ -211,8 +213,10 @@ class Admission:
         The name `staged` is gone afterwards.
         """
         blob = self._layout.blob(sha256)
-        if blob.parent not in touched:
+        if sha256[:2] not in self._shelves:
             make_directories(blob.parent, touched)
+            self._shelves[sha256[:2]] = blob.parent
+        touched.add(self._shelves[sha256[:2]])
         there = blob.exists()
         if staged is None:
             self._ensure(served, blob, sha256)
@@ -227,7 +231,7 @@ class Admission:
     def _add(self, source: Path, target: Path) -> bool:
         """Give the bytes at `source` the name `target` as well, unless it is taken."""
         try:
-            add_name(source, target, self._next())
+            add_name(source, target, self._next)
         except FileExistsError:
             return False
         return True
@@ -235,7 +239,7 @@ class Admission:
     def _ensure(self, source: Path, target: Path, sha256: str) -> None:
         """Have `target` be the bytes at `source`, whose digest is known; what else is there is replaced."""
         if not self._add(source, target) and not target.samefile(source) and not _is(target, sha256):
-            replace_name(source, target, self._next())
+            replace_name(source, target, self._next)
 
     def _discard(self, staged: Staged) -> None:
         """Remove the names that a file had while it was on its way."""

@@ -92,7 +92,7 @@ def mend(layout: Layout, content: Content, source: Path, spare: Callable[[], Pat
     for damage in check(layout.root, content):
         path = layout.root / damage.path
         make_directories(path.parent, touched)
-        replace_name(source, path, spare())
+        replace_name(source, path, spare)
     flush(layout.root, touched)
 
 

@@ -109,8 +109,8 @@ def write_pieces(path: Path, pieces: Iterable[bytes], mode: int) -> None:
         os.fchmod(file.fileno(), mode)
 
 
-def add_name(source: Path, target: Path, spare: Path) -> None:
-    """Give the bytes at `source` the name `target` as well; `spare` is a free name on the same file system.
+def add_name(source: Path, target: Path, spare: Callable[[], Path]) -> None:
+    """Give the bytes at `source` the name `target` as well; `spare` gives a free name on the same file system.
 
     A hard link, or a copy that is durable before it gets its name where the file system has no link to spare.
     Raises `FileExistsError` when the name is taken, and OSError.
@@ -122,14 +122,16 @@ def add_name(source: Path, target: Path, spare: Path) -> None:
             raise
         if target.exists():
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from None
-        _copy(source, spare)
-        spare.rename(target)
+        copy = spare()
+        _copy(source, copy)
+        copy.rename(target)
 
 
-def replace_name(source: Path, target: Path, spare: Path) -> None:
+def replace_name(source: Path, target: Path, spare: Callable[[], Path]) -> None:
     """Have `target` mean the bytes at `source` from now on, with no moment at which it means nothing."""
-    add_name(source, spare, spare.with_name(f"{spare.name}.copy"))
-    spare.replace(target)
+    fresh = spare()
+    add_name(source, fresh, spare)
+    fresh.replace(target)
 
 
 def _copy(source: Path, target: Path) -> None:

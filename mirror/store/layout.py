@@ -60,7 +60,7 @@ class Layout:
 
     def blob(self, sha256: str) -> Path:
         """The blob with this digest (hexadecimal)."""
-        return self.blobs / sha256[:2] / sha256
+        return self.blobs / f"{sha256[:2]}/{sha256}"
 
     def package(self, receipt: Receipt) -> Path:
         """Where a file is served from."""

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from mirror.store.disk import add_name, flush, make_directories, off_loop, repla
 
 _SCRIPT = """
 import json, os, platform, sys
+from itertools import count
 from pathlib import Path
 
 platform.release = lambda: sys.argv[1]
@@ -108,12 +110,16 @@ def test_without_links_to_spare_there_are_copies(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "link", link)
-    source, target, spare = tree[2], tmp_path / "target", tmp_path / "spare"
+    source, target, names = tree[2], tmp_path / "target", count()
+
+    def spare() -> Path:
+        return tmp_path / f"spare{next(names)}"
+
     add_name(source, target, spare)
     assert target.read_bytes() == b"content"
     assert target.stat().st_mode & 0o777 == 0o444
     assert target.stat().st_ino != source.stat().st_ino
-    assert not spare.exists()
+    assert not list(tmp_path.glob("spare*"))
     with pytest.raises(FileExistsError):
         add_name(source, target, spare)
     other = tmp_path / "other"
@@ -126,4 +132,4 @@ def test_without_links_to_spare_there_are_copies(
 def test_what_links_cannot_do_is_an_error(tmp_path: Path, tree: list[Path]) -> None:
     """Only the lack of links is made up for: another mount or a missing directory is not."""
     with pytest.raises(FileNotFoundError):
-        add_name(tree[2], tmp_path / "nowhere" / "x", tmp_path / "spare")
+        add_name(tree[2], tmp_path / "nowhere" / "x", lambda: tmp_path / "spare")
