@@ -14,6 +14,7 @@ from mirror.model.index import Index
 from mirror.model.names import variable_part
 from mirror.model.secret import scrub
 from mirror.net.policy import Hop
+from mirror.plan.parts import Part
 from mirror.plan.retry import retry_after
 
 _MAX_VALIDATOR = 1024  # characters
@@ -112,6 +113,22 @@ def body_span(answer: Answer, partial: Partial | None) -> tuple[int, int | None]
         if answer.status == 206 and first == partial.size and reaches_the_end and same:
             return partial.size, total
     raise OtherPart
+
+
+def divisible(answer: Answer) -> bool:
+    """Whether parts of what is answered can be asked for, as far as the answer tells (RFC 9110 section 14.3)."""
+    ranges = answer.fields.get("accept-ranges", "").strip().lower() == "bytes"
+    return answer.coding == "identity" and (answer.status == 206 or (answer.status == 200 and ranges))
+
+
+def expect_part(answer: Answer, index: Index, part: Part, size: int, validator: str | None) -> None:
+    """Raise `OtherPart` unless the body is what was asked for as `part` of the same file, and `Failure` for errors."""
+    if answer.status not in (200, 206, 416):
+        expect_ok(answer, index)
+    same = strong_validator(answer) in (None, validator) or validator is None
+    span = f"bytes {part.at}-{part.asked - 1}/{size}"
+    if answer.status != 206 or answer.fields.get("content-range") != span or answer.coding != "identity" or not same:
+        raise OtherPart
 
 
 def strong_validator(answer: Answer) -> str | None:

@@ -22,6 +22,10 @@ T_co = TypeVar("T_co", covariant=True)
 _PIECE = 1 << 18  # bytes that one step of decompression may make
 
 
+Piece = tuple[int, bytes]
+"""Bytes of a file, and where in it they begin."""
+
+
 class FileBody(msgspec.Struct, kw_only=True):
     """A file on its way, or the rest of one: `start` and `size` of the whole, as announced, are bytes."""
 
@@ -29,7 +33,8 @@ class FileBody(msgspec.Struct, kw_only=True):
     size: int | None
     validator: str | None
     """The file's strong ETag."""
-    chunks: AsyncIterator[bytes]
+    pieces: AsyncIterator[Piece]
+    """Each byte once; those that lie further on may come earlier."""
 
 
 class Sink(Protocol[T_co]):

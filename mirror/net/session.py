@@ -7,6 +7,7 @@ retrying are done here; what may follow a redirect or carry the credential is de
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
@@ -23,12 +24,23 @@ from mirror.model.files import FileLink, Partial, Validators
 from mirror.model.index import Index
 from mirror.model.names import IndexName, ProjectName
 from mirror.model.urls import Url
-from mirror.net.answers import Answer, OtherPart, body_span, expect_ok, strong_validator, validators_of
+from mirror.net.answers import (
+    Answer,
+    OtherPart,
+    body_span,
+    divisible,
+    expect_ok,
+    expect_part,
+    strong_validator,
+    validators_of,
+)
 from mirror.net.authenticator import Authenticator, Resolve, Secrets, proxy_login
-from mirror.net.body import FileBody, Sink, decoded, raw_chunks
+from mirror.net.body import FileBody, Piece, Sink, decoded, raw_chunks
+from mirror.net.division import Division
 from mirror.net.policy import REDIRECTS, Hop, first_hop, next_hop
 from mirror.net.traffic import Lane, Traffic
 from mirror.net.transport import failures_of, get, open_transport, timeouts
+from mirror.plan.parts import LEAST, Part, Parts
 from mirror.plan.retry import Budget
 
 T = TypeVar("T")
@@ -155,12 +167,12 @@ class Session:
 
     async def _file(self, link: FileLink, sink: Sink[T]) -> T:
         try:
-            return await self._part(link, sink, await sink.partial())
+            return await self._rest_of(link, sink, await sink.partial())
         except OtherPart:
             await sink.forget()
-            return await self._part(link, sink, None)
+            return await self._rest_of(link, sink, None, divide=False)
 
-    async def _part(self, link: FileLink, sink: Sink[T], partial: Partial | None) -> T:
+    async def _rest_of(self, link: FileLink, sink: Sink[T], partial: Partial | None, *, divide: bool = True) -> T:
         """The file behind `link`, or the rest of it. Raises `OtherPart` when that cannot be had."""
         headers = list(_WHOLE)
         if partial is not None:
@@ -175,11 +187,50 @@ class Session:
                 what = f"{answer.hop.url.origin} compresses a file that no digest vouches for, and was asked not to"
                 raise Failure(Reason.CONTENT, what)
             validator = strong_validator(answer) or (partial.validator if partial is not None and start else None)
+
+            async def receive(pieces: AsyncIterator[Piece]) -> T:
+                return await sink.receive(FileBody(start=start, size=size, validator=validator, pieces=pieces))
+
             if answer.status == 416:
-                return await sink.receive(FileBody(start=start, size=size, validator=validator, chunks=_nothing()))
-            chunks = self._chunks(answer, self.index.limits.max_file_size - start)
+                return await receive(_nothing())
+            whole = self._body_of(answer, self.index.limits.max_file_size - start)
+            worth = divide and not self.index.http2 and bool(link.digests) and divisible(answer)
+            if worth and size is not None and size - start >= LEAST:
+                parts = Parts(start, size)
+                ask = functools.partial(self._ask, link, size, validator)
+                return await Division(parts, self._lane, ask, self._spare, self._heed).bring(whole, receive)
+            async with whole as chunks:
+                return await receive(_placed(chunks, start))
+
+    @asynccontextmanager
+    async def _body_of(self, answer: Answer, largest: int) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The chunks of a body; afterwards it is closed."""
+        chunks = self._chunks(answer, largest)
+        try:
             async with aclosing(chunks):
-                return await sink.receive(FileBody(start=start, size=size, validator=validator, chunks=chunks))
+                yield chunks
+        finally:
+            with anyio.CancelScope(shield=True):
+                await answer.stream.aclose()
+
+    @asynccontextmanager
+    async def _ask(
+        self, link: FileLink, size: int, validator: str | None, part: Part
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The chunks of `part` of the file behind `link`. Raises `OtherPart` when a server sends anything else."""
+        headers = [*_WHOLE, (b"Range", b"bytes=%d-%d" % (part.at, part.asked - 1))]
+        if validator is not None:
+            headers.append((b"If-Range", _bytes(validator)))
+        while (quiet := self._quiet_until - monotonic()) > 0:
+            await self._pause(quiet)
+        async with self._get(link.url, headers) as answer:
+            expect_part(answer, self.index, part, size, validator)
+            async with aclosing(self._chunks(answer, part.asked - part.at)) as chunks:
+                yield chunks
+
+    def _spare(self) -> bool:
+        """Whether one more request may be made at once that could as well not be made."""
+        return self._lane.spare and monotonic() >= self._quiet_until
 
     async def _metadata(self, link: FileLink) -> bytes:
         async with self._get(link.url.with_suffix(".metadata"), _WHOLE) as answer:
@@ -196,10 +247,7 @@ class Session:
                 with self._lane.request():
                     result = await operation()
             except Failure as failure:
-                wait = self.budget.wait(attempt, failure, random.random())  # noqa: S311 - jitter, not a secret
-                if failure.retry_after is not None:
-                    pause = min(failure.retry_after, self.index.limits.retry_after_cap)
-                    self._quiet_until = max(self._quiet_until, monotonic() + pause)
+                wait = self._heed(failure, attempt)
                 if wait is not None and not self._ending.is_set():
                     await self._pause(wait)
                 elif self.budget.gave_up(failure):
@@ -210,6 +258,13 @@ class Session:
             else:
                 self.budget.succeeded()
                 return result
+
+    def _heed(self, failure: Failure, attempt: int = 1) -> float | None:
+        """Charge the budget for one more try, and be quiet for as long as the server asks; the seconds to wait."""
+        if failure.retry_after is not None:
+            pause = min(failure.retry_after, self.index.limits.retry_after_cap)
+            self._quiet_until = max(self._quiet_until, monotonic() + pause)
+        return self.budget.wait(attempt, failure, random.random())  # noqa: S311 - jitter, not a secret
 
     async def _pause(self, seconds: float) -> None:
         """Wait, unless the run is to end: then nothing is worth waiting for. Raises `Failure`."""
@@ -296,10 +351,17 @@ def _understood(read: Callable[[Page], T], page: Page) -> T | Failure:
         return Failure(Reason.BAD_PAGE, str(error), retryable=True)
 
 
-async def _nothing() -> AsyncIterator[bytes]:
-    """The chunks of no body."""
+async def _nothing() -> AsyncIterator[Piece]:
+    """The pieces of no body."""
     return
-    yield b""
+    yield 0, b""
+
+
+async def _placed(chunks: AsyncIterator[bytes], start: int) -> AsyncIterator[Piece]:
+    """The pieces of one body that begins at `start`."""
+    async for chunk in chunks:
+        yield start, chunk
+        start += len(chunk)
 
 
 @contextmanager

@@ -63,6 +63,19 @@ class Lane:
         """How many requests the index is sent at the same time by now."""
         return self._pace.level
 
+    @property
+    def spare(self) -> bool:
+        """Whether a slot is free now that nobody is likely to miss: `take` has it at once.
+
+        Where requests are counted by the second there is none, since each delays another.
+        """
+        return not self._requests and self._shares.spare(self._share)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody waits for a slot of this index."""
+        return self._shares.wanted(self._share)
+
     async def take(self) -> None:
         """Wait for a slot; at once, without a checkpoint, when one is free."""
         if self._shares.take(self._share):

@@ -61,6 +61,14 @@ class Shares(Generic[T]):
         self._into(share)
         return True
 
+    def wanted(self, share: Share[T]) -> bool:
+        """Whether somebody waits for a slot that this index could give back."""
+        return bool(share.waiting) or (share.in_use > self._part and bool(self._ready))
+
+    def spare(self, share: Share[T]) -> bool:
+        """Whether `take` would succeed, and leave the index a quarter of its level for what may come next."""
+        return not share.waiting and 4 * (share.in_use + 1) <= 3 * share.level and self._due(share)
+
     def wait(self, share: Share[T], who: T) -> None:
         """Have `who` wait for a slot; one of the next `granted` names it."""
         if share.waiting:

@@ -9,7 +9,7 @@ import msgspec
 from mirror.errors import Failure, Reason
 from mirror.model.files import FileLink, Pin, Receipt, Refusal
 from mirror.model.names import IndexName
-from mirror.net.body import FileBody
+from mirror.net.body import FileBody, Piece
 from mirror.net.session import Sessions
 from mirror.run import events
 from mirror.store.admit import Admission, Staged, metadata_matches, staged
@@ -26,10 +26,10 @@ class _Counted:
     async def receive(self, body: FileBody) -> Whole:
         """Take `body`. Raises `Failure`."""
 
-        async def counted() -> AsyncIterator[bytes]:
-            async for chunk in body.chunks:
-                self._emit(events.BytesReceived(index=self._download.link.source.index, size=len(chunk)))
-                yield chunk
+        async def counted() -> AsyncIterator[Piece]:
+            async for piece in body.pieces:
+                self._emit(events.BytesReceived(index=self._download.link.source.index, size=len(piece[1])))
+                yield piece
 
         return await self._download.receive(body.start, body.size, body.validator, counted())
 

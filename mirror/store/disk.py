@@ -86,7 +86,7 @@ def watching(root: Path) -> Iterator[None]:
 
 def create(path: Path) -> int:
     """A descriptor for a new private file at `path`; whatever is there already is an error."""
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
 def write_all(descriptor: int, data: bytes) -> None:

@@ -2,14 +2,16 @@
 
 Bytes are written and hashed as they come, a batch with one hop to a thread, and checked against all that was
 announced before anybody else sees them. A small file is checked in memory and written with its batch of others
-(`admit`), so that it costs no hop at all. What broke off stays, if a digest or a strong validator can prove that
-the rest belongs to it. Beside it stands how far its bytes are known to be right, with their sha256: a torn
-write, a power cut or a stranger's hand is noticed when the download goes on, and then it begins anew (RFC 9110
+(`admit`), so that it costs no hop at all. Pieces that come early are written to their place, and hashed when
+nothing is missing before them. What broke off stays as far as it has no gap, if a digest or a strong validator can
+prove that the rest belongs to it. Beside it stands how far its bytes are known to be right, with their sha256: a
+torn write, a power cut or a stranger's hand is noticed when the download goes on, and then it begins anew (RFC 9110
 sections 13.1.5, 14).
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import AsyncIterator, Callable
@@ -49,17 +51,31 @@ class _Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Writing:
-    """A file that is being written."""
+    """A file that is being written: the first `size` bytes are there and hashed, others may lie further on."""
 
     def __init__(self, path: Path, descriptor: int, hashes: dict[str, hashlib._Hash], size: int) -> None:
         self.path, self.descriptor, self.hashes, self.size = path, descriptor, hashes, size
         self.note: int | None = None
+        self._ahead: dict[int, int] = {}
+        """Where pieces lie that are not hashed yet, and how large they are."""
 
-    def absorb(self, data: bytes) -> None:
-        """Write and hash `data`."""
+    def absorb(self, at: int, data: bytes) -> None:
+        """Write `data` to where it belongs, and hash all that is there without a gap by now."""
+        os.lseek(self.descriptor, at, os.SEEK_SET)
+        write_all(self.descriptor, data)
+        if at != self.size:
+            self._ahead[at] = len(data)
+            return
+        self._hash(data)
+        while (length := self._ahead.pop(self.size, None)) is not None:
+            data = os.pread(self.descriptor, length, self.size)
+            if len(data) != length:
+                raise OSError(errno.EIO, "what was written is not there any more", str(self.path))
+            self._hash(data)
+
+    def _hash(self, data: bytes) -> None:
         for value in self.hashes.values():
             value.update(data)
-        write_all(self.descriptor, data)
         self.size += len(data)
 
     def close(self) -> None:
@@ -77,6 +93,8 @@ class _Coming(msgspec.Struct, kw_only=True):
     validator: str | None
     pending: list[bytes] = []
     """What came and was not written yet."""
+    at: int = 0
+    """Where in the file that begins."""
     waiting: int = 0
     """How many bytes that is."""
     writing: _Writing | None = None
@@ -122,26 +140,31 @@ class Download:
         await off_loop(self._drop)
 
     async def receive(
-        self, start: int, announced: int | None, validator: str | None, chunks: AsyncIterator[bytes]
+        self, start: int, announced: int | None, validator: str | None, pieces: AsyncIterator[tuple[int, bytes]]
     ) -> Whole:
-        """Write `chunks`, which begin at byte `start`. Raises `Failure` when the whole is not what was announced.
+        """Write `pieces`, each to its place behind byte `start`; each byte comes once.
 
-        `announced` is the size of the whole file as far as the server tells, `validator` its strong ETag.
+        `announced` is the size of the whole file as far as the server tells, `validator` its strong ETag. Raises
+        `Failure` when the whole is not what was announced.
         """
-        coming = _Coming(start=start, announced=announced, validator=validator)
+        coming = _Coming(start=start, announced=announced, validator=validator, at=start)
         if self._rest(coming) > BATCH:
             await off_loop(self._space.require, self._rest(coming))
         try:
-            async for chunk in chunks:
-                coming.pending.append(chunk)
-                coming.waiting += len(chunk)
+            async for at, data in pieces:
+                if at != coming.at + coming.waiting:
+                    if coming.pending:
+                        await off_loop(self._write, coming)
+                    coming.at = at
+                coming.pending.append(data)
+                coming.waiting += len(data)
                 if coming.waiting >= BATCH:
                     await off_loop(self._write, coming)
             small = self._in_memory(coming)
             return small if small is not None else await off_loop(self._end, coming)
         except BaseException as error:
             if not coming.ended:
-                hopeless = isinstance(error, Failure) and not error.retryable and error.reason is not Reason.NO_SPACE
+                hopeless = isinstance(error, Failure) and error.reason is Reason.TOO_LARGE
                 await off_loop(self._break_off, coming, hopeless=hopeless)
             raise
 
@@ -162,18 +185,18 @@ class Download:
         return Whole(path=None, content=content, sha256=found["sha256"], size=size)
 
     def _write(self, coming: _Coming) -> None:
-        """Write and hash what is pending, and note how far that is."""
+        """Write what is pending, and note how far the file is without a gap."""
         writing = self._absorb(coming)
         self._checkpoint(writing, coming.validator)
 
     def _absorb(self, coming: _Coming) -> _Writing:
-        data = coming.joined()
+        at, data = coming.at, coming.joined()
         coming.pending.clear()
-        coming.waiting = 0
+        coming.at, coming.waiting = at + len(data), 0
         if coming.writing is None:
             coming.writing = self._open(coming)
         self._space.require(len(data))
-        coming.writing.absorb(data)
+        coming.writing.absorb(at, data)
         return coming.writing
 
     def _end(self, coming: _Coming) -> Whole:
@@ -227,11 +250,10 @@ class Download:
             return _Writing(fresh, create(fresh), self._hashes(), 0)
         hashes, size = self._part
         self._kept.chmod(0o600)  # it may have been whole already when its run was killed
-        descriptor = os.open(self._kept, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(self._kept, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
         writing = _Writing(self._kept, descriptor, hashes, size)
         try:
             os.ftruncate(descriptor, size)
-            os.lseek(descriptor, size, os.SEEK_SET)
             writing.note = os.open(beside(self._kept), os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:
             writing.close()
@@ -240,7 +262,7 @@ class Download:
 
     def _checkpoint(self, writing: _Writing, validator: str | None) -> None:
         """Note how far the download is, if it can be gone on with at all."""
-        if not self._provable(validator):
+        if not writing.size or not self._provable(validator):
             return
         if writing.note is None:
             self._kept.parent.mkdir(parents=True, exist_ok=True)
@@ -261,6 +283,7 @@ class Download:
         fits = 0 < writing.size <= (self.link.size or writing.size)
         try:
             if fits and not hopeless and self._provable(coming.validator):
+                os.ftruncate(writing.descriptor, writing.size)  # what lies ahead is of no use, and takes space
                 self._checkpoint(writing, coming.validator)
             else:
                 writing.path.unlink(missing_ok=True)

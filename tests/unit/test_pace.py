@@ -219,6 +219,45 @@ def test_more_indexes_than_slots_come_one_after_the_other() -> None:
     assert order == [3, 1, 4, 2]
 
 
+def test_a_slot_is_spare_when_nobody_will_miss_it() -> None:
+    """A quarter of the level stays free for what may come, and so does what is kept for another index."""
+    shares: Shares[str] = Shares(8)
+    one = shares.join(8)
+    taken = 0
+    while shares.spare(one):
+        assert shares.take(one)
+        taken += 1
+    assert taken == 6
+    two = shares.join(8)
+    for _ in range(3):
+        shares.free(one)
+    assert shares.spare(one)  # within its own share
+    shares.take(one)
+    assert not shares.spare(one)  # the other four are the other's
+    assert shares.spare(two)
+
+
+def test_a_slot_is_wanted_by_ones_own_first() -> None:
+    """Then by another index, as far as it was borrowed from it."""
+    shares: Shares[str] = Shares(2)
+    one, two = shares.join(2), shares.join(2)
+    assert not shares.wanted(one)
+    assert shares.take(one)
+    shares.wait(one, "one")
+    assert shares.granted() == []
+    assert shares.wanted(one)
+    assert not shares.spare(one)
+    assert shares.give_up(one, "one")
+    shares.leave(two)
+    assert shares.take(one)
+    two = shares.join(2)
+    shares.wait(two, "two")
+    assert shares.wanted(one)
+    shares.free(one)
+    assert shares.granted() == ["two"]
+    assert not shares.wanted(one)
+
+
 class SharesMachine(RuleBasedStateMachine):
     """Any story of any indexes."""
 
@@ -244,7 +283,11 @@ class SharesMachine(RuleBasedStateMachine):
     def ask(self, data: st.DataObject) -> None:
         """A slot at once, or a place in the queue."""
         share = data.draw(st.sampled_from(self.members))
-        if self.shares.take(share):
+        spare = self.shares.spare(share)
+        taken = self.shares.take(share)
+        assert taken or not spare
+        if taken:
+            assert not (spare and self.shares.wanted(share)), "what was spare is not wanted in the same moment"
             assert not self.queues[share]
             self.has[share] += 1
         else:

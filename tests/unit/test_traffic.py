@@ -154,6 +154,14 @@ async def test_no_limit_asks_for_no_pause() -> None:
     assert [lane.due(number, 0.0) for number in range(5)] == [0.0] * 5
 
 
+async def test_where_requests_are_counted_none_is_spare() -> None:
+    """One more would delay another."""
+    free, counted = _lanes(Traffic(8), 8)[0], Lane(Traffic(8), Limits(max_requests=100))
+    assert free.spare
+    assert not counted.spare
+    assert not free.wanted
+
+
 def test_a_request_is_due_when_both_limits_say_so() -> None:
     """The index's own and that of all; further requests of a redirect are paid for by the next turn."""
     traffic = Traffic(8, max_requests=4)
