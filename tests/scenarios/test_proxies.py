@@ -30,6 +30,13 @@ _NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """What is left to the garbage collector is collected here, not in some later test that warns of it."""
+    yield
+    gc.collect()
+
+
 @pytest.fixture
 def stack() -> Iterator[ExitStack]:
     """What ends with the test."""

@@ -28,6 +28,13 @@ _HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"
 
 
 @pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """What is left to the garbage collector is collected here, not in some later test that warns of it."""
+    yield
+    gc.collect()
+
+
+@pytest.fixture(autouse=True)
 def _unclosed() -> Iterator[None]:
     """What is unclosed is this test's, not a later one's."""
     yield
