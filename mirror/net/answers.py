@@ -21,6 +21,15 @@ _MAX_VALIDATOR = 1024  # characters
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(?:(\d{1,18})|\*)", re.ASCII)
 
 
+_READ = {
+    name.encode(): name
+    for name in (
+        *("accept-ranges", "content-encoding", "content-length", "content-range", "content-type"),
+        *("etag", "last-modified", "location", "retry-after"),
+    )
+}
+
+
 class OtherPart(Exception):
     """A server sent another part of a file than it was asked for: it has to be begun anew."""
 
@@ -28,8 +37,8 @@ class OtherPart(Exception):
 class Answer:
     """What came as the answer to `hop`, before its body is read.
 
-    `fields` are the headers by lower-case name; one that came several times is joined by commas (RFC 9110
-    section 5.2). `authenticated` says whether a credential was sent.
+    `fields` are the headers that anybody here reads, by lower-case name; one that came several times is joined by
+    commas (RFC 9110 section 5.2). `authenticated` says whether a credential was sent.
     """
 
     def __init__(self, hop: Hop, response: httpx.Response, *, authenticated: bool) -> None:
@@ -37,8 +46,9 @@ class Answer:
         self.status = response.status_code
         self.fields: dict[str, str] = {}
         for raw, value in response.headers.raw:
-            name, text = raw.decode("latin-1").lower(), _text(value)
-            self.fields[name] = f"{self.fields[name]}, {text}" if name in self.fields else text
+            if (name := _READ.get(raw.lower())) is not None:
+                text = _text(value)
+                self.fields[name] = f"{self.fields[name]}, {text}" if name in self.fields else text
         assert isinstance(response.stream, httpx.AsyncByteStream)  # noqa: S101 - what every async transport returns
         self.stream = response.stream
 

@@ -7,7 +7,7 @@ and then nothing of it changes.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import anyio
 import msgspec
@@ -22,13 +22,12 @@ from mirror.net.session import Session
 from mirror.plan.diff import diff
 from mirror.plan.settle import Answer, Seen, Settlement, Unanswered, Unchanged, settle
 from mirror.run import events
-from mirror.run.commit import Committer
+from mirror.run.commit import Committer, send
 from mirror.run.files import FileFetcher, changed
 from mirror.run.pages import Answered, PageReader, acceptance
 from mirror.run.stop import Stop
 
 _MANY_LINKS = 64
-_MANY_NAMES = 16
 
 
 class _Fetch(msgspec.Struct, frozen=True):
@@ -129,21 +128,17 @@ class IndexRun:
         self._scope.cancel()
 
     async def _crawl(self, names: tuple[ProjectName, ...]) -> None:
-        send_names, names_in = anyio.create_memory_object_stream[ProjectName](_MANY_NAMES)
+        waiting = iter(names)
         send_jobs, jobs_in = anyio.create_memory_object_stream[_Job](_MANY_LINKS)
-        async with anyio.create_task_group() as tasks, send_names:
-            with names_in, send_jobs, jobs_in:
+        async with anyio.create_task_group() as tasks:
+            with send_jobs, jobs_in:
                 for _ in range(self._index.limits.concurrency):
-                    tasks.start_soon(self._read_pages, names_in.clone(), send_jobs.clone())
+                    tasks.start_soon(self._read_pages, waiting, send_jobs.clone())
                     tasks.start_soon(self._fetch_files, jobs_in.clone())
-            for name in names:
-                await send_names.send(name)
 
-    async def _read_pages(
-        self, names: MemoryObjectReceiveStream[ProjectName], jobs: MemoryObjectSendStream[_Job]
-    ) -> None:
-        with names, jobs:
-            async for name in names:
+    async def _read_pages(self, names: Iterator[ProjectName], jobs: MemoryObjectSendStream[_Job]) -> None:
+        with jobs:
+            for name in names:
                 if not self._stop.requested:
                     await self._read_page(name, jobs)
 
@@ -161,7 +156,7 @@ class IndexRun:
             self._complete(name)
             return
         for job in planned:
-            await jobs.send(job)
+            await send(jobs, job)
 
     def _fail_page(self, name: ProjectName, failure: Failure) -> None:
         """A page that was not had: what is held of it stays, unless the index itself says that it is gone."""
