@@ -17,6 +17,7 @@ import select
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator
+from typing import Any
 
 import anyio
 import httptools
@@ -24,8 +25,10 @@ import httpx
 
 _PIECE = 1 << 18  # bytes that one read of a socket may take
 _WAITING = 1 << 20
+_PER_CHUNK = 64  # bytes that a chunk takes beside its own, so that tiny ones count for what they are
 _MAX_HEAD = 1 << 16  # bytes of a status line and headers, those of interim answers and trailers as well
 _EXPIRY = 30.0  # seconds after which an idle connection is not used again
+_SHUTDOWN = 1.0  # seconds that a TLS connection which was given up in its making has to say so
 _EYEBALLS = 0.25  # seconds until the next address of a name is tried beside the first (RFC 8305)
 
 Origin = tuple[bytes, bytes, int]
@@ -40,6 +43,8 @@ class Http1Transport(httpx.AsyncBaseTransport):
         self._tls, self._most = tls, most
         self._buffer = memoryview(bytearray(_PIECE))  # one for all: it is emptied before the next read
         self._connections: set[_Connection] = set()
+        self._closing: set[_Connection] = set()
+        self._connecting = 0
         self._idle: dict[Origin, list[_Connection]] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -65,7 +70,7 @@ class Http1Transport(httpx.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         """Close every connection, also those in use."""
-        lost = [connection.lost for connection in self._connections]
+        lost = [connection.lost for connection in self._connections | self._closing]
         for connection in list(self._connections):
             connection.abort()
         if lost:
@@ -82,6 +87,7 @@ class Http1Transport(httpx.AsyncBaseTransport):
     def forget(self, connection: _Connection) -> None:
         """Note that a connection is gone."""
         self._connections.discard(connection)
+        self._closing.discard(connection)
         idle = self._idle.get(connection.origin, [])
         if connection in idle:
             idle.remove(connection)
@@ -100,15 +106,18 @@ class Http1Transport(httpx.AsyncBaseTransport):
     async def _connect(self, origin: Origin, seconds: float) -> _Connection:
         self._make_room()
         scheme, host, port = origin
-        secure = scheme == b"https"
+        tls: dict[str, Any] = {}
+        if scheme == b"https":
+            tls = {"ssl": self._tls, "ssl_handshake_timeout": seconds, "ssl_shutdown_timeout": _SHUTDOWN}
+        self._connecting += 1
         try:
             with anyio.fail_after(seconds):
                 _, connection = await asyncio.get_running_loop().create_connection(
                     lambda: _Connection(self, origin, self._buffer),
                     host.decode("ascii"),
                     port,
-                    ssl=self._tls if secure else None,
                     happy_eyeballs_delay=_EYEBALLS,
+                    **tls,
                 )
         except TimeoutError as error:
             if error.errno is not None:  # the kernel's own, ETIMEDOUT
@@ -116,15 +125,19 @@ class Http1Transport(httpx.AsyncBaseTransport):
             raise httpx.ConnectTimeout("no connection in time") from None
         except (OSError, UnicodeError) as error:  # ssl.SSLError is an OSError
             raise httpx.ConnectError(str(error)) from error
+        finally:
+            self._connecting -= 1
         return connection
 
     def _make_room(self) -> None:
-        """Give up the connection that is idle for longest when there is no room for another one."""
-        if len(self._connections) < self._most:
-            return
-        oldest = min((idle[0] for idle in self._idle.values() if idle), key=lambda one: one.idle_since, default=None)
-        if oldest is not None:
-            self._idle[oldest.origin].remove(oldest)
+        """Give up those connections that are idle for longest, until there is room for one more."""
+        while len(self._connections) + self._connecting >= self._most:
+            idle = [connections[0] for connections in self._idle.values() if connections]
+            if not idle:
+                return
+            oldest = min(idle, key=lambda connection: connection.idle_since)
+            self.forget(oldest)
+            self._closing.add(oldest)
             oldest.abort()
 
 
@@ -153,8 +166,11 @@ class _Connection(asyncio.BufferedProtocol):
 
     @property
     def reusable(self) -> bool:
-        """Whether another request may be sent: the last answer came to its end, and nothing behind it."""
-        ready = self._answer is None or self._answer.clean
+        """Whether another request may be sent: the last answer came to its end, and nothing behind it.
+
+        Where reading is paused nobody knows what is behind it.
+        """
+        ready = self._answer is None or (self._answer.clean and not self._paused)
         return ready and self._transport is not None and not self._transport.is_closing()
 
     @property
@@ -167,16 +183,16 @@ class _Connection(asyncio.BufferedProtocol):
         answer = self._answer = _Answer(seconds)
         if self._transport is None or self._transport.is_closing():
             raise _Unheard
-        self._resume()
         self._transport.write(message)
         self._deadline = self._loop.time() + seconds
         try:
             while not answer.headed and answer.error is None:
                 await self._wait()
-        finally:
-            if not answer.headed:
-                self.abort()
+        except BaseException:  # nobody gets the answer, even if it came in this very turn
+            self.abort()
+            raise
         if answer.error is not None and not answer.headed:
+            self.abort()
             raise answer.error
         return answer
 
@@ -187,7 +203,7 @@ class _Connection(asyncio.BufferedProtocol):
         while True:
             while answer.chunks:
                 chunk = answer.chunks.popleft()
-                answer.waiting -= len(chunk)
+                answer.waiting -= len(chunk) + _PER_CHUNK
                 if not answer.waiting:
                     self._resume()
                 yield chunk
@@ -223,7 +239,7 @@ class _Connection(asyncio.BufferedProtocol):
     def _ring(self) -> None:
         """One alarm serves many waits: where the deadline has moved meanwhile, it is set again."""
         self._alarm = None
-        if self._waiter is None:
+        if self._waiter is None or self._waiter.done():  # or the loop was held up, and something came meanwhile
             return
         if self._loop.time() < self._deadline:
             self._alarm = self._loop.call_at(self._deadline, self._ring)
@@ -300,7 +316,9 @@ class _Connection(asyncio.BufferedProtocol):
                 unheard.__cause__ = exc
                 self._fail(unheard)
             elif exc is not None:
-                self._fail(httpx.ReadError(str(exc)))
+                error = httpx.ReadError(str(exc))
+                error.__cause__ = exc
+                self._fail(error)
             else:
                 self._fail(httpx.RemoteProtocolError("the connection ended before the answer"))
         self._pool.forget(self)
@@ -333,18 +351,19 @@ class _Connection(asyncio.BufferedProtocol):
         status = self._parser.get_status_code()
         if answer.complete:
             return
+        if not 100 <= status < 600:
+            raise httpx.RemoteProtocolError("the answer has a status that means nothing")
         if status < 200:
             answer.headers.clear()
             answer.interim = True
             return
         answer.interim = False
         answer.status = status
-        fields = {name.lower(): value for name, value in answer.headers}
-        coding = fields.get(b"transfer-encoding")
-        if coding is not None and coding.strip().lower() != b"chunked":
+        codings = [value.strip().lower() for name, value in answer.headers if name.lower() == b"transfer-encoding"]
+        if codings and (codings != [b"chunked"] or self._parser.get_http_version() != "1.1"):
             raise httpx.RemoteProtocolError("the answer has a transfer coding that was not asked for")
         answer.headed = True
-        framed = coding is not None or b"content-length" in fields
+        framed = bool(codings) or any(name.lower() == b"content-length" for name, _ in answer.headers)
         if status in (204, 304) and framed:  # no body follows, whatever the headers say (RFC 9112 section 6.3)
             answer.complete = True
             answer.clean = self._parser.should_keep_alive()
@@ -359,9 +378,11 @@ class _Connection(asyncio.BufferedProtocol):
         if answer.complete:
             answer.clean = False
             return
+        if not answer.headed:
+            raise httpx.RemoteProtocolError("an interim answer has a body")
         answer.fruitless = 0
         answer.chunks.append(data)
-        answer.waiting += len(data)
+        answer.waiting += len(data) + _PER_CHUNK
         self._wake()
 
     def on_message_complete(self) -> None:

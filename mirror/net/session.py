@@ -53,6 +53,8 @@ _STOP_FORWARDING = "have its server stop that, or set follow-forwarding = true t
 _OF_PAGES = frozenset({b"If-None-Match", b"If-Modified-Since"})
 """Conditions that tell a stranger what the index said; If-Range says only what joins two parts of a file."""
 _MAX_METADATA = 16 * 1024 * 1024
+_NOT_OF_ONE_PIECE = frozenset({Reason.DIGEST, Reason.SIZE})
+"""What comes of parts of two versions, as two servers behind one name may have: then a file is asked for in one."""
 _LARGE_PAGE = 1 << 18  # bytes; reading one takes longer than a hop to a thread
 
 
@@ -123,7 +125,17 @@ class Session:
 
     async def fetch(self, link: FileLink, sink: Sink[T]) -> T:
         """Have `sink` take the file behind `link`; a try that broke off is gone on with. Raises `Failure`."""
-        return await self._persist(lambda: self._file(link, sink))
+        divide = True
+
+        async def once() -> T:
+            nonlocal divide
+            try:
+                return await self._file(link, sink, divide=divide)
+            except Failure as failure:
+                divide &= failure.reason not in _NOT_OF_ONE_PIECE
+                raise
+
+        return await self._persist(once)
 
     async def metadata(self, link: FileLink) -> bytes:
         """The core metadata file beside `link` (PEP 658). Raises `Failure`."""
@@ -165,14 +177,14 @@ class Session:
     def _chunks(self, answer: Answer, largest: int) -> AsyncGenerator[bytes, None]:
         return raw_chunks(answer, self.index.limits, largest, self._received)
 
-    async def _file(self, link: FileLink, sink: Sink[T]) -> T:
+    async def _file(self, link: FileLink, sink: Sink[T], *, divide: bool) -> T:
         try:
-            return await self._rest_of(link, sink, await sink.partial())
+            return await self._rest_of(link, sink, await sink.partial(), divide=divide)
         except OtherPart:
             await sink.forget()
             return await self._rest_of(link, sink, None, divide=False)
 
-    async def _rest_of(self, link: FileLink, sink: Sink[T], partial: Partial | None, *, divide: bool = True) -> T:
+    async def _rest_of(self, link: FileLink, sink: Sink[T], partial: Partial | None, *, divide: bool) -> T:
         """The file behind `link`, or the rest of it. Raises `OtherPart` when that cannot be had."""
         headers = list(_WHOLE)
         if partial is not None:
@@ -395,4 +407,5 @@ async def open_session(index: Index, secrets: Secrets, traffic: Traffic, ending:
     try:
         yield session
     finally:
-        await session.close()
+        with anyio.CancelScope(shield=True):
+            await session.close()

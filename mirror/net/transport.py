@@ -67,8 +67,10 @@ class _AtHome(httpx.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._home.aclose()
-        await self._others.aclose()
+        try:
+            await self._home.aclose()
+        finally:
+            await self._others.aclose()
 
 
 @cache
@@ -157,6 +159,8 @@ def failures_of(origin: Origin) -> Iterator[None]:
         raise Failure(Reason.STALLED, f"{origin} stopped sending", retryable=True) from None
     except httpx.ConnectError as error:
         raise _connect_failure(origin, error) from error
+    except httpx.LocalProtocolError as error:
+        raise Failure(Reason.BROKEN, f"a request to {origin} cannot be sent: {error}") from error
     except (httpx.ProtocolError, httpx.NetworkError, OSError) as error:  # ssl.SSLError in mid-stream is an OSError
         if (alert := _about_certificates(error)) is not None:
             what = f"{origin} wants another client certificate, or one at all ({alert}); see client-cert"

@@ -165,6 +165,7 @@ class Admission:
             receipts.append(_receipt(staged))
             if new:
                 fresh.append(receipts[-1])
+            staged.metadata = staged.content = None  # they are on the disk, and a wheel's metadata may be large
         unpublished.append(layout.unpublished, [receipt.pin for receipt in fresh])  # the others are known already
         written = [path for path in (*(staged.path for staged in batch), *described) if path is not None]
         flush(layout.root, [*written, layout.unpublished, layout.state])
@@ -180,8 +181,10 @@ class Admission:
         """Where the bytes of a fresh file are, which are written if they are in memory only."""
         if staged.path is None:
             assert staged.content is not None  # noqa: S101 - it is a fresh file
-            staged.path = self._next()
-            write_new(staged.path, staged.content, 0o444)
+            path = self._next()
+            write_new(path, staged.content, 0o444)
+            staged.path = path
+            self._space.written(staged.size)
         return staged.path
 
     def _place(self, staged: Staged, receipt: Receipt, described: Path | None, touched: set[Path]) -> Receipt:
@@ -243,7 +246,10 @@ class Admission:
 
     def _discard(self, staged: Staged) -> None:
         """Remove the names that a file had while it was on its way."""
-        if staged.path is not None:
+        if staged.path is None:
+            if staged.content is not None:
+                self._space.written(staged.size)
+        else:
             staged.path.unlink()
             if staged.path.parent != self._directory:
                 beside(staged.path).unlink()

@@ -15,6 +15,7 @@ import errno
 import hashlib
 import os
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -176,11 +177,11 @@ class Download:
         """The file as it lies in memory, if it is small and nothing is wrong with it; the disk sees all others."""
         size = coming.waiting
         begun = coming.writing is not None or coming.start > 0 or self._has_part
-        if begun or size > SMALL or not self.link.digests or not self._space.spares(size):
+        if begun or size > SMALL or not self.link.digests:
             return None
         content = coming.joined()
         found = {name: hashlib.new(name, content, usedforsecurity=False).hexdigest() for name in self._algorithms}
-        if _wrong(self.link, coming.announced, size, found) is not None:
+        if _wrong(self.link, coming.announced, size, found) is not None or not self._space.promise(size):
             return None
         return Whole(path=None, content=content, sha256=found["sha256"], size=size)
 
@@ -266,23 +267,26 @@ class Download:
             return
         if writing.note is None:
             self._kept.parent.mkdir(parents=True, exist_ok=True)
-            writing.note = create(beside(self._kept))
             writing.path = writing.path.rename(self._kept)
+            writing.note = create(beside(self._kept))
             self._begun.add(beside(self._kept))
         saved = _Checkpoint(size=writing.size, sha256=writing.hashes["sha256"].hexdigest(), validator=validator)
         os.pwrite(writing.note, msgspec.json.encode(saved).ljust(_NOTE), 0)
 
     def _break_off(self, coming: _Coming, *, hopeless: bool) -> None:
-        if coming.pending and not hopeless:
-            self._absorb(coming)
-        writing = coming.writing
-        if writing is None:
-            if hopeless and self._has_part:
-                self._drop()
-            return
-        fits = 0 < writing.size <= (self.link.size or writing.size)
         try:
-            if fits and not hopeless and self._provable(coming.validator):
+            if coming.pending and not hopeless:
+                with suppress(Failure):  # no space for that: then without it
+                    self._absorb(coming)
+            writing = coming.writing
+            if writing is None:
+                if hopeless and self._has_part:
+                    self._drop()
+            elif (
+                0 < writing.size <= (self.link.size or writing.size)
+                and not hopeless
+                and self._provable(coming.validator)
+            ):
                 os.ftruncate(writing.descriptor, writing.size)  # what lies ahead is of no use, and takes space
                 self._checkpoint(writing, coming.validator)
             else:
@@ -290,7 +294,8 @@ class Download:
                 if self._has_part:
                     self._drop()
         finally:
-            writing.close()
+            if coming.writing is not None:
+                coming.writing.close()
 
     def _finish(self, writing: _Writing, announced: int | None) -> Whole:
         found = {name: value.hexdigest() for name, value in writing.hashes.items()}

@@ -79,6 +79,9 @@ CASES = [
     # cut and broken off
     _bad("nothing, then close", Act.CLOSE),
     _bad("nothing, then reset", Act.RESET),
+    _bad("a status below 100", b"HTTP/1.1 099 No\r\nContent-Length: 5\r\n\r\nfalse" + ok(b"0123456789")),
+    _bad("two codings on two lines", _HEAD + b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+    _bad("chunked twice", _HEAD + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
     _bad("half a status line", b"HTTP/1.1 20", Act.CLOSE),
     _bad("headers without an end", _HEAD + b"Content-Length: 10\r\n", Act.CLOSE),
     _bad("length, cut", _LENGTH + b"01234", Act.CLOSE),
