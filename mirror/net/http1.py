@@ -13,6 +13,7 @@ whoever reads it; then the socket is not read any further, so that the server ha
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import select
 import ssl
 from collections import deque
@@ -105,19 +106,18 @@ class Http1Transport(httpx.AsyncBaseTransport):
 
     async def _connect(self, origin: Origin, seconds: float) -> _Connection:
         self._make_room()
-        scheme, host, port = origin
-        tls: dict[str, Any] = {}
+        scheme, raw, port = origin
+        host = raw.decode("ascii")
+        options: dict[str, Any] = {}
         if scheme == b"https":
-            tls = {"ssl": self._tls, "ssl_handshake_timeout": seconds, "ssl_shutdown_timeout": _SHUTDOWN}
+            options |= {"ssl": self._tls, "ssl_handshake_timeout": seconds, "ssl_shutdown_timeout": _SHUTDOWN}
+        if not _is_address(host):  # asyncio's race of addresses, cancelled in its last turn, forgets a socket
+            options["happy_eyeballs_delay"] = _EYEBALLS
         self._connecting += 1
         try:
             with anyio.fail_after(seconds):
                 _, connection = await asyncio.get_running_loop().create_connection(
-                    lambda: _Connection(self, origin, self._buffer),
-                    host.decode("ascii"),
-                    port,
-                    happy_eyeballs_delay=_EYEBALLS,
-                    **tls,
+                    lambda: _Connection(self, origin, self._buffer), host, port, **options
                 )
         except TimeoutError as error:
             if error.errno is not None:  # the kernel's own, ETIMEDOUT
@@ -438,6 +438,14 @@ class _Body(httpx.AsyncByteStream):
 
 def _origin(url: httpx.URL) -> Origin:
     return url.raw_scheme, url.raw_host, url.port or _DEFAULT_PORTS[url.raw_scheme]
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _message(request: httpx.Request) -> bytes:
