@@ -11,7 +11,11 @@ from matplotlib import pyplot as plt
 from bench.results import Results, Sample
 from bench.scenarios import Scenario
 
-_NOTHING = dict.fromkeys(("Creator", "Date", "Format", "Type"))  # the same results give the same bytes
+_NOTHING: dict[str, dict[str, None]] = {
+    ".svg": {"Creator": None, "Date": None, "Format": None, "Type": None},
+    ".png": {"Software": None},
+}
+"""Of what matplotlib adds, so that the same results give the same bytes."""
 _OURS, _PEERS = "#20639b", "#b0b7bf"
 
 
@@ -48,6 +52,6 @@ def _figure(scenario: Scenario, rows: dict[str, list[Sample]], directory: Path) 
     axes.set_title(f"{scenario.name}: {scenario.concurrency} at once, {scenario.delay:g} ms", loc="left")
     paths = [directory / f"{scenario.name.replace('/', '-')}.{kind}" for kind in ("svg", "png")]
     for path in paths:
-        figure.savefig(path, dpi=150, metadata=_NOTHING if path.suffix == ".svg" else None)
+        figure.savefig(path, dpi=150, metadata=_NOTHING[path.suffix])
     plt.close(figure)
     return paths

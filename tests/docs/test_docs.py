@@ -167,7 +167,7 @@ def test_nginx_serves_what_a_run_published(site: Site, world: World, tmp_path: P
 
 
 def test_every_url_is_an_examples_or_a_documents() -> None:
-    """No registry and no other host of the world is named; recorded pages, the licence text and drawings are as they are."""
+    """No registry and no other host of the world is named; recorded pages, the licence and drawings are as they are."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
     if listed.returncode:
         pytest.skip("not a git work tree")
