@@ -193,6 +193,12 @@ def test_what_was_judged_is_what_is_sent(href: str) -> None:
     assert "/../" not in target.path + "/"
 
 
+def test_above_the_root_there_is_nothing() -> None:
+    """RFC 3986 section 5.4.2: what leads further up stays at the root."""
+    assert join(BASE, "../../../../../x").text == "https://host/x"
+    assert join(url("https://host/a//b/"), "../x") == url("https://host/a/x")
+
+
 @given(
     st.lists(st.sampled_from(["..", ".", "a", "b-1.0.whl", ".c", "d;e", "", "%41", "é"]), max_size=6).map("/".join),
     st.sampled_from(["https://h/", "https://h/a/b/", "https://h/a/b/c.html", "https://h/a//b/", "https://h/a/?q=1"]),
