@@ -8,6 +8,7 @@ query or userinfo: a token can hide in each of them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -136,3 +137,11 @@ class StoreError(MirrorError):
 
 class Busy(MirrorError):
     """Another run holds the root's lock."""
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """`error` itself, then what it came of, and so on."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__

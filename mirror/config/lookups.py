@@ -16,7 +16,7 @@ import anyio.to_thread
 
 from mirror.config.references import Environment, read_private, unavailable
 from mirror.model.index import Index
-from mirror.model.urls import Origin
+from mirror.model.urls import DEFAULT_PORTS, Origin
 
 _MAX_NETRC = 1024 * 1024  # bytes
 
@@ -70,7 +70,7 @@ def _netrc_entry(index: Index, path: Path) -> tuple[bytes, bytes] | None:
 
 def _machine(origin: Origin) -> str:
     """The host as netrc names it: with the port when it is not the scheme's own."""
-    if origin.port == {"http": 80, "https": 443}[origin.scheme]:
+    if origin.port == DEFAULT_PORTS[origin.scheme]:
         return origin.host
     return str(origin).partition("://")[2]
 

@@ -17,7 +17,7 @@ import msgspec
 
 from mirror.errors import InvalidUrl
 
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+DEFAULT_PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?\.?")
 _ABSOLUTE = re.compile(r"https?://", re.IGNORECASE)
 _BARE = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
@@ -39,7 +39,7 @@ class Origin(NamedTuple):
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        port = "" if self.port == _DEFAULT_PORTS.get(self.scheme) else f":{self.port}"
+        port = "" if self.port == DEFAULT_PORTS.get(self.scheme) else f":{self.port}"
         return f"{self.scheme}://{host}{port}"
 
     @property
@@ -119,13 +119,13 @@ def url(text: str) -> Url:
     except ValueError as error:
         raise InvalidUrl("the URL's host or port cannot be read") from error
     scheme = parts.scheme.lower()
-    if scheme not in _DEFAULT_PORTS:
+    if scheme not in DEFAULT_PORTS:
         raise InvalidUrl("the URL does not begin with http or https")
     if not host:
         raise InvalidUrl("the URL has no host")
     if port == 0:
         raise InvalidUrl("port 0 is no port")
-    origin = Origin(scheme, _host(host), port or _DEFAULT_PORTS[scheme])
+    origin = Origin(scheme, _host(host), port or DEFAULT_PORTS[scheme])
     query = quote(_PERCENT.sub("%25", parts.query), safe="%/:@!$&'()*+,;=~-._?") if parts.query else None
     return Url(origin, _path(parts.path), query)
 

@@ -24,6 +24,8 @@ import anyio
 import httptools
 import httpx
 
+from mirror.model.urls import DEFAULT_PORTS, Origin
+
 _PIECE = 1 << 18  # bytes that one read of a socket may take
 _WAITING = 1 << 20
 _PER_CHUNK = 64  # bytes that a chunk takes beside its own, so that tiny ones count for what they are
@@ -32,8 +34,10 @@ _EXPIRY = 30.0  # seconds after which an idle connection is not used again
 _SHUTDOWN = 1.0  # seconds that a TLS connection which was given up in its making has to say so
 _EYEBALLS = 0.25  # seconds until the next address of a name is tried beside the first (RFC 8305)
 
-Origin = tuple[bytes, bytes, int]
-_DEFAULT_PORTS = {b"http": 80, b"https": 443}
+
+def origin_of(url: httpx.URL) -> Origin:
+    """The origin of `url`; an international name stays in its xn-- form."""
+    return Origin(url.scheme, url.raw_host.decode("ascii"), url.port or DEFAULT_PORTS[url.scheme])
 
 
 class Http1Transport(httpx.AsyncBaseTransport):
@@ -54,7 +58,7 @@ class Http1Transport(httpx.AsyncBaseTransport):
         Takes the extensions `timeout` (connect and read, seconds) and `target` (what stands in the request line).
         """
         timeout = request.extensions["timeout"]
-        origin = _origin(request.url)
+        origin = origin_of(request.url)
         message = _message(request)
         while True:
             connection = self._reusable(origin)
@@ -106,10 +110,9 @@ class Http1Transport(httpx.AsyncBaseTransport):
 
     async def _connect(self, origin: Origin, seconds: float) -> _Connection:
         self._make_room()
-        scheme, raw, port = origin
-        host = raw.decode("ascii")
+        scheme, host, port = origin
         options: dict[str, Any] = {}
-        if scheme == b"https":
+        if scheme == "https":
             options |= {"ssl": self._tls, "ssl_handshake_timeout": seconds, "ssl_shutdown_timeout": _SHUTDOWN}
         if not _is_address(host):  # asyncio's race of addresses, cancelled in its last turn, forgets a socket
             options["happy_eyeballs_delay"] = _EYEBALLS
@@ -158,7 +161,8 @@ class _Connection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._poll = select.poll()
         self._parser = httptools.HttpResponseParser(self)
-        self._answer: _Answer | None = None
+        self._answer = _Answer(0.0)
+        self._answer.complete = self._answer.clean = True  # nothing was asked yet
         self._paused = False
         self._waiter: asyncio.Future[None] | None = None
         self._deadline = 0.0
@@ -170,7 +174,7 @@ class _Connection(asyncio.BufferedProtocol):
 
         Where reading is paused nobody knows what is behind it.
         """
-        ready = self._answer is None or (self._answer.clean and not self._paused)
+        ready = self._answer.clean and not self._paused
         return ready and self._transport is not None and not self._transport.is_closing()
 
     @property
@@ -199,7 +203,6 @@ class _Connection(asyncio.BufferedProtocol):
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it comes. Each part must come within the read time-out, counted from when it is waited for."""
         answer = self._answer
-        assert answer is not None  # noqa: S101 - a body belongs to an answer
         while True:
             while answer.chunks:
                 chunk = answer.chunks.popleft()
@@ -251,7 +254,7 @@ class _Connection(asyncio.BufferedProtocol):
             self._waiter.set_result(None)
 
     def _fail(self, error: Exception) -> None:
-        if self._answer is not None and not self._answer.complete and self._answer.error is None:
+        if not self._answer.complete and self._answer.error is None:
             self._answer.error = error
         self._wake()
         self.abort()
@@ -272,7 +275,7 @@ class _Connection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Parse what came."""
         answer = self._answer
-        if answer is None or answer.complete:  # nothing was asked, or all of it was answered
+        if answer.complete:  # nothing was asked, or all of it was answered
             self.abort()
             return
         answer.received = True
@@ -292,7 +295,7 @@ class _Connection(asyncio.BufferedProtocol):
     def eof_received(self) -> None:
         """The server's end: an answer without any framing ends here, and no other may."""
         answer = self._answer
-        if answer is not None and answer.headed and answer.until_closed and answer.error is None and self._bidden:
+        if answer.headed and answer.until_closed and answer.error is None and self._bidden:
             answer.complete = True
             self._wake()
 
@@ -310,17 +313,16 @@ class _Connection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Whatever was not complete by now never will be."""
         answer = self._answer
-        if answer is not None and not answer.complete:
+        if not answer.complete:
+            error: Exception
             if not answer.received:
-                unheard = _Unheard()
-                unheard.__cause__ = exc
-                self._fail(unheard)
+                error = _Unheard()
             elif exc is not None:
                 error = httpx.ReadError(str(exc))
-                error.__cause__ = exc
-                self._fail(error)
             else:
-                self._fail(httpx.RemoteProtocolError("the connection ended before the answer"))
+                error = httpx.RemoteProtocolError("the connection ended before the answer")
+            error.__cause__ = exc
+            self._fail(error)
         self._pool.forget(self)
         if self._alarm is not None:
             self._alarm.cancel()
@@ -331,13 +333,12 @@ class _Connection(asyncio.BufferedProtocol):
 
     def on_message_begin(self) -> None:
         """A second answer to one question is none."""
-        if self._answer is not None and self._answer.complete:
+        if self._answer.complete:
             self._answer.clean = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Note a header; a trailer only counts."""
         answer = self._answer
-        assert answer is not None  # noqa: S101 - bytes without a question are not parsed
         answer.fields_size += len(name) + len(value) + 4
         if answer.fields_size > _MAX_HEAD:
             raise httpx.RemoteProtocolError("the headers are too large")
@@ -347,7 +348,6 @@ class _Connection(asyncio.BufferedProtocol):
     def on_headers_complete(self) -> None:
         """The head of the answer, or of an interim one before it."""
         answer = self._answer
-        assert answer is not None  # noqa: S101 - as above
         status = self._parser.get_status_code()
         if answer.complete:
             return
@@ -374,7 +374,6 @@ class _Connection(asyncio.BufferedProtocol):
     def on_body(self, data: bytes) -> None:
         """A part of the body."""
         answer = self._answer
-        assert answer is not None  # noqa: S101 - as above
         if answer.complete:
             answer.clean = False
             return
@@ -388,7 +387,6 @@ class _Connection(asyncio.BufferedProtocol):
     def on_message_complete(self) -> None:
         """The end of the body, or of an interim answer."""
         answer = self._answer
-        assert answer is not None  # noqa: S101 - as above
         if answer.interim or answer.complete:
             return
         answer.complete = True
@@ -436,10 +434,6 @@ class _Body(httpx.AsyncByteStream):
             self._pool.release(connection)
 
 
-def _origin(url: httpx.URL) -> Origin:
-    return url.raw_scheme, url.raw_host, url.port or _DEFAULT_PORTS[url.raw_scheme]
-
-
 def _is_address(host: str) -> bool:
     try:
         ipaddress.ip_address(host)
@@ -450,7 +444,7 @@ def _is_address(host: str) -> bool:
 
 def _message(request: httpx.Request) -> bytes:
     """The request as it is sent. Raises `httpx.LocalProtocolError` where a value would make two lines of one."""
-    target: bytes = request.extensions.get("target") or request.url.raw_path
+    target: bytes = request.extensions["target"]
     lines = [b"GET %b HTTP/1.1" % target, *(b"%b: %b" % header for header in request.headers.raw), b"", b""]
     message = b"\r\n".join(lines)
     breaks = len(lines) - 1

@@ -18,8 +18,9 @@ import httpx
 import msgspec
 import socksio
 
-from mirror.errors import Failure, Reason
+from mirror.errors import Failure, Reason, causes
 from mirror.model.urls import Origin
+from mirror.net.http1 import origin_of
 
 _STATUS = re.compile(r"[1-5][0-9][0-9](?= |$)")
 _FORWARDING = ("http", "https")
@@ -138,8 +139,7 @@ class ProxyTransport(httpx.AsyncBaseTransport):
 
     @contextmanager
     def _refusals(self, url: httpx.URL) -> Iterator[None]:
-        port = url.port or {"http": 80, "https": 443}[url.scheme]
-        origin = Origin(url.scheme, url.host, port)
+        origin = origin_of(url)
         try:
             yield
         except httpx.ProxyError as error:
@@ -151,7 +151,8 @@ class ProxyTransport(httpx.AsyncBaseTransport):
             what = f"no connection to {origin} through the proxy {self._proxy} in time"
             raise Failure(Reason.TIMEOUT, what, retryable=True) from None
         except httpx.ConnectError as error:
-            if (broken := _tls_error(error)) is not None:
+            broken = next((cause for cause in causes(error) if isinstance(cause, ssl.SSLError)), None)
+            if broken is not None:
                 if self._proxy.scheme != "https":
                     raise
                 why = broken.verify_message if isinstance(broken, ssl.SSLCertVerificationError) else broken.reason
@@ -180,10 +181,3 @@ class _Stream(httpx.AsyncByteStream):
         finally:
             if leave is not None:
                 await leave()
-
-
-def _tls_error(error: BaseException) -> ssl.SSLError | None:
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, ssl.SSLError):
-        cause = cause.__cause__ or cause.__context__
-    return cause

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import httpx
 
-from mirror.errors import Failure, Reason
+from mirror.errors import Failure, Reason, causes
 from mirror.model.index import Index
 from mirror.model.secret import Reach
 from mirror.model.urls import Origin, Url
-from mirror.net.http1 import Http1Transport
+from mirror.net.http1 import Http1Transport, origin_of
 
 _OF_CERTIFICATES = ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED", "HANDSHAKE_FAILURE")
 
@@ -62,7 +62,7 @@ class _AtHome(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """The answer to `request`; its stream is to be closed."""
-        way = self._home if _origin(request.url) in self._origins else self._others
+        way = self._home if origin_of(request.url) in self._origins else self._others
         return await way.handle_async_request(request)
 
     async def aclose(self) -> None:
@@ -128,17 +128,12 @@ def _base(origin: Origin) -> httpx.URL:
     """`origin` for httpx, only if httpx reads it exactly as the rules did. Raises `Failure` otherwise."""
     try:
         parsed = httpx.URL(f"{origin}/")
-        same = _origin(parsed) == origin
+        same = origin_of(parsed) == origin
     except (httpx.InvalidURL, ValueError):
         same = False
     if not same:
         raise Failure(Reason.REDIRECT, f"a link to {origin} is read in two ways and was not followed")
     return parsed
-
-
-def _origin(url: httpx.URL) -> Origin:
-    port = url.port or {"http": 80, "https": 443}[url.scheme]
-    return Origin(url.scheme, url.raw_host.decode("ascii").strip("[]"), port)
 
 
 def timeouts(index: Index) -> dict[str, float]:
@@ -172,18 +167,15 @@ def failures_of(origin: Origin) -> Iterator[None]:
 
 def _about_certificates(error: BaseException) -> str | None:
     """The TLS alert by which a server refuses our certificate, or the lack of one; in TLS 1.3 it comes late."""
-    cause: BaseException | None = error
-    while cause is not None:
+    for cause in causes(error):
         if isinstance(cause, ssl.SSLError) and cause.reason and "ALERT" in cause.reason:
             return cause.reason if any(word in cause.reason for word in _OF_CERTIFICATES) else None
-        cause = cause.__cause__ or cause.__context__
     return None
 
 
 def _connect_failure(origin: Origin, error: BaseException) -> Failure:
-    cause: BaseException | None = error
     why = ""
-    while cause is not None:
+    for cause in causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return Failure(Reason.TLS, f"the certificate of {origin} is not trusted: {cause.verify_message}")
         if isinstance(cause, ssl.SSLError):
@@ -191,5 +183,4 @@ def _connect_failure(origin: Origin, error: BaseException) -> Failure:
             return Failure(Reason.TLS, f"no TLS with {origin}: {cause.reason}{hint}", retryable=True)
         if isinstance(cause, OSError) and cause.strerror and not isinstance(cause, ExceptionGroup):
             why = f": {cause.strerror}"
-        cause = cause.__cause__ or cause.__context__
     return Failure(Reason.UNREACHABLE, f"{origin} cannot be reached{why}", retryable=True)

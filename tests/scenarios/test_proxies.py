@@ -150,15 +150,16 @@ def test_a_proxy_that_refuses(
     assert "index.invalid" in outcome.err
 
 
-def test_a_proxy_that_is_not_there(site: Site, world: World) -> None:
-    """It is named, and nothing is asked directly."""
+@pytest.mark.parametrize("host", ["index.invalid", "xn--a"])
+def test_a_proxy_that_is_not_there(site: Site, world: World, host: str) -> None:
+    """It is named, and nothing is asked directly; a host is shown as it is written, even one that means no name."""
     with proxying_apart("http") as proxy:
         pass
-    _behind(site, world, proxy)
+    _behind(site, world, proxy, url=f"https://{host}/simple/")
     site.environ["NO_PROXY"] = "*"
     outcome = site.sync("-v")
     assert (outcome.code, world.log) == (1, [])
-    assert f"the proxy {proxy.url} on the way to https://index.invalid" in outcome.err
+    assert f"the proxy {proxy.url} on the way to https://{host} cannot be reached" in outcome.err
 
 
 def test_the_environments_proxy_is_not_used(site: Site, world: World, stack: ExitStack) -> None:
