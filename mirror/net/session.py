@@ -7,7 +7,6 @@ retrying are done here; what may follow a redirect or carry the credential is de
 
 from __future__ import annotations
 
-import functools
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
@@ -184,21 +183,17 @@ class Session:
             await sink.forget()
             return await self._rest_of(link, sink, None, divide=False)
 
-    async def _rest_of(self, link: FileLink, sink: Sink[T], partial: Partial | None, *, divide: bool) -> T:
+    async def _rest_of(self, link: FileLink, sink: Sink[T], begun: Partial | None, *, divide: bool) -> T:
         """The file behind `link`, or the rest of it. Raises `OtherPart` when that cannot be had."""
-        headers = list(_WHOLE)
-        if partial is not None:
-            headers.append((b"Range", b"bytes=%d-" % partial.size))
-            if partial.validator is not None:
-                headers.append((b"If-Range", _bytes(partial.validator)))
+        headers = _WHOLE if begun is None else _range(b"%d-" % begun.size, begun.validator)
         async with self._get(link.url, headers) as answer:
-            start, size = body_span(answer, partial)
+            start, size = body_span(answer, begun)
             if start == 0:
                 expect_ok(answer, self.index)
             if not link.digests and answer.coding != "identity":
                 what = f"{answer.hop.url.origin} compresses a file that no digest vouches for, and was asked not to"
                 raise Failure(Reason.CONTENT, what)
-            validator = strong_validator(answer) or (partial.validator if partial is not None and start else None)
+            validator = strong_validator(answer) or (begun.validator if begun is not None and start else None)
 
             async def receive(pieces: AsyncIterator[Piece]) -> T:
                 return await sink.receive(FileBody(start=start, size=size, validator=validator, pieces=pieces))
@@ -209,7 +204,7 @@ class Session:
             worth = divide and not self.index.http2 and bool(link.digests) and divisible(answer)
             if worth and size is not None and size - start >= LEAST:
                 parts = Parts(start, size)
-                ask = functools.partial(self._ask, link, size, validator)
+                ask = partial(self._ask, link, size, validator)
                 return await Division(parts, self._lane, ask, self._spare, self._heed).bring(whole, receive)
             async with whole as chunks:
                 return await receive(_placed(chunks, start))
@@ -230,11 +225,8 @@ class Session:
         self, link: FileLink, size: int, validator: str | None, part: Part
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """The chunks of `part` of the file behind `link`. Raises `OtherPart` when a server sends anything else."""
-        headers = [*_WHOLE, (b"Range", b"bytes=%d-%d" % (part.at, part.asked - 1))]
-        if validator is not None:
-            headers.append((b"If-Range", _bytes(validator)))
-        while (quiet := self._quiet_until - monotonic()) > 0:
-            await self._pause(quiet)
+        headers = _range(b"%d-%d" % (part.at, part.asked - 1), validator)
+        await self._quiet()
         async with self._get(link.url, headers) as answer:
             expect_part(answer, self.index, part, size, validator)
             async with aclosing(self._chunks(answer, part.asked - part.at)) as chunks:
@@ -289,11 +281,15 @@ class Session:
         with anyio.move_on_after(seconds):
             await self._ending.wait()
 
+    async def _quiet(self) -> None:
+        """Wait until the index may be asked at all. Raises `Failure`."""
+        while (seconds := self._quiet_until - monotonic()) > 0:
+            await self._pause(seconds)
+
     async def _turn(self) -> None:
         """Wait for a slot of this index and of the run, once the index may be asked at all."""
         while True:
-            if (quiet := self._quiet_until - monotonic()) > 0:
-                await self._pause(quiet)
+            await self._quiet()
             if (early := self._lane.due(self.budget.requests, monotonic())) > 0:
                 await self._pause(early)
             await self._lane.take()
@@ -346,6 +342,12 @@ class Session:
         with failures_of(hop.url.origin):
             response = await self._transport.handle_async_request(request)
         return Answer(hop, response, authenticated=authorization is not None)
+
+
+def _range(part: bytes, validator: str | None) -> tuple[Header, ...]:
+    """The headers that ask for `part` of a file, if it is still the one with `validator`."""
+    asked = (*_WHOLE, (b"Range", b"bytes=%b" % part))
+    return asked if validator is None else (*asked, (b"If-Range", _bytes(validator)))
 
 
 def _bytes(value: str) -> bytes:

@@ -15,12 +15,13 @@ def pins_after(pins: Pins, before: Holdings, after: Holdings) -> Pins:
     `pins` has nothing that `before` holds, so a project that is the same in both is not looked into.
     """
     found = by_index(every(pins))
-    for was, now in differing(before, after):
+    changes = list(differing(before, after))
+    for was, now in changes:
         staying = {receipt.filename for receipt in now.files} if now is not None else set[Filename]()
         for receipt in was.files if was is not None else ():
             if receipt.filename not in staying:
                 found.setdefault(receipt.index, {}).setdefault(receipt.filename, receipt.pin)
-    for _, now in differing(before, after):  # a second time: what one project lost, another may have
+    for _, now in changes:  # a second time: what one project lost, another may have
         for receipt in now.files if now is not None else ():
             found.get(receipt.index, {}).pop(receipt.filename, None)
     return {index: left for index, left in found.items() if left}
