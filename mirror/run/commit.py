@@ -15,7 +15,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from mirror.model.files import Receipt
 from mirror.store.admit import Admission, Staged
 
-_WAITING = 512  # staged files; the bound of what a full queue and a batch can hold
+_WAITING = 512  # staged files in a full queue; a batch takes all of them, and those of whoever waits for room
 Job = tuple[Staged, Callable[[Receipt], None]]
 T = TypeVar("T")
 
