@@ -15,8 +15,7 @@ from typing import Any
 from mirror.config import build, decode, tables, uv
 from mirror.config.entries import gather
 from mirror.config.problems import Place, Report
-from mirror.config.rates import rate, requests
-from mirror.config.schema import CONCURRENCY, MIN_FREE, Configuration
+from mirror.config.schema import CONCURRENCY, MIN_FREE
 from mirror.config.settings import Settings
 from mirror.config.sizes import size
 from mirror.config.trees import trees
@@ -49,7 +48,7 @@ def load(path: Path | None, *, from_uv: Path | None = None, root: Path | None = 
         report.add(here, "there is no configuration", "write this file, or name another one with -c")
     raw = decode.read_toml(path, report) if path is not None else {}
     report.raise_if_any()
-    top = decode.table(raw, Configuration, here, report, by_hand=("defaults", "index", "tree", "retention"))
+    top = tables.top(raw, here, report)
     folder = _root(root, top, raw or {}, here, report)
     if from_uv is None and "from_uv" in top:
         from_uv = tables.path(top["from_uv"], here.at("from-uv"), report)
@@ -69,9 +68,9 @@ def load(path: Path | None, *, from_uv: Path | None = None, root: Path | None = 
         indexes=tuple(index for index, _ in whole),
         trees=merged,
         concurrency=top.get("concurrency", CONCURRENCY),
-        max_rate=rate(top["max_rate"]) if "max_rate" in top else None,
-        max_requests=requests(top["max_requests"]) if "max_requests" in top else None,
-        min_free=size(top.get("min_free", MIN_FREE)),
+        max_rate=top.get("max_rate"),
+        max_requests=top.get("max_requests"),
+        min_free=top.get("min_free", size(MIN_FREE)),
         retention=retention,
         secrets=MappingProxyType({index.name: sources for index, sources in whole}),
         files=tuple(file for file in (path, from_uv) if file is not None),

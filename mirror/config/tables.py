@@ -17,7 +17,7 @@ from mirror.config import decode
 from mirror.config.durations import duration
 from mirror.config.problems import Place, Report
 from mirror.config.rates import rate, requests
-from mirror.config.schema import GRACE, KEEP, IndexTable, RetentionTable, SecretTable, Shared
+from mirror.config.schema import GRACE, KEEP, Configuration, IndexTable, RetentionTable, SecretTable, Shared
 from mirror.config.settings import Retention
 from mirror.config.sizes import size
 from mirror.config.sources import FromCommand, FromEnv, FromFile, FromSystemd, Reference
@@ -29,6 +29,7 @@ from mirror.model.urls import Origin
 from mirror.plan.select import Selection
 
 Values = dict[str, Any]
+Refine = Callable[[Any, Place, Report], Any]
 
 _MEANINGLESS = "remove it: it is uv's key and means nothing to a mirror"
 _UV_KEYS = dict.fromkeys(
@@ -52,6 +53,12 @@ _SOURCES = ("file", "systemd", "command", "env")
 _REFERENCE_EXAMPLE = (
     '{ file = "/etc/index-mirror/name.secret" }, { systemd = "…" }, { command = ["…"] } or { env = "…" }'
 )
+
+
+def top(raw: object, place: Place, report: Report) -> Values:
+    """The values of the keys before all tables; the tables and paths are as they were written."""
+    by_hand = ("defaults", "index", "tree", "retention")
+    return _refined(decode.table(raw, Configuration, place, report, by_hand=by_hand), place, report)
 
 
 def shared(raw: object, place: Place, report: Report) -> Values:
@@ -177,16 +184,9 @@ def _proxy(text: str, place: Place, report: Report) -> Origin | str | None:
     return Origin(scheme.lower(), found.origin.host, found.origin.port)
 
 
-def _size(value: int | str, _place: Place, _report: Report) -> int:
-    return size(value)
-
-
-def _rate(value: int | str, _place: Place, _report: Report) -> float:
-    return rate(value)
-
-
-def _requests(value: str, _place: Place, _report: Report) -> float:
-    return requests(value)
+def _plain(read: Callable[[Any], Any]) -> Refine:
+    """`read` for values whose form was checked with their type."""
+    return lambda value, _place, _report: read(value)
 
 
 def _projects(entries: list[str], place: Place, report: Report) -> tuple[str, ...] | None:
@@ -270,12 +270,13 @@ def _reference(raw: object, place: Place, report: Report) -> Reference | None:
             return FromEnv(values["env"])
 
 
-_REFINE: Mapping[str, Callable[[Any, Place, Report], Any]] = {
+_REFINE: Mapping[str, Refine] = {
     "projects": _projects,
-    "max_rate": _rate,
-    "max_requests": _requests,
-    "max_page_size": _size,
-    "max_file_size": _size,
+    "max_rate": _plain(rate),
+    "max_requests": _plain(requests),
+    "max_page_size": _plain(size),
+    "max_file_size": _plain(size),
+    "min_free": _plain(size),
     "ca_file": path,
     "client_cert": path,
     "client_key": path,
