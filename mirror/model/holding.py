@@ -71,6 +71,13 @@ def count_files(*holdings: Holding) -> int:
     return sum(held.count for holding in holdings for held in holding.values())
 
 
+def all_files(*holdings: Holding) -> Iterator[Receipt]:
+    """The files in all of `holdings`."""
+    for holding in holdings:
+        for held in holding.values():
+            yield from held.files
+
+
 def held_project(project: Project, files: Iterable[Receipt], before: HeldProject | None = None) -> HeldProject:
     """`project` with `files` in their one order; the very object `before` if that holds the same."""
     ordered = sorted(files, key=lambda receipt: receipt.filename)

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from mirror.model.holding import count_files
+from mirror.model.holding import all_files, count_files
 from mirror.model.names import IndexName, TreeName
 from mirror.run.report import decode
 from mirror.store.store import Store
@@ -45,7 +45,7 @@ def status(root: Path) -> Status:
     indexes: dict[IndexName, IndexStatus] = {}
     for name, holding in sorted(state.holdings.items()) if state else ():
         size = weak = 0
-        for receipt in (file for held in holding.values() for file in held.files):
+        for receipt in all_files(holding):
             size += receipt.size
             weak += receipt.weak
         indexes[name] = IndexStatus(

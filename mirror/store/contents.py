@@ -9,15 +9,16 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from mirror.model.files import Receipt
+from mirror.model.holding import all_files
 from mirror.store.audit import Damage
-from mirror.store.disk import flush, make_directories, replace_name
+from mirror.store.disk import files_below, flush, make_directories, replace_name
 from mirror.store.layout import Layout
 from mirror.store.manifest import State
 
@@ -44,7 +45,7 @@ class Collection:
 
     def add(self, state: State) -> None:
         """Take in all files of `state`."""
-        for receipt in _receipts(state):
+        for receipt in all_files(*state.holdings.values()):
             self._receipts.setdefault(f"{receipt.location}:{receipt.metadata_sha256}", receipt)
 
     def contents(self) -> list[Content]:
@@ -66,10 +67,8 @@ class Collection:
             if receipt.metadata_sha256 is not None:
                 metadata = layout.metadata(receipt)
                 add(receipt.metadata_sha256, metadata, _size(metadata)).owners.append((receipt, "metadata"))
-        for folder, _, files in os.walk(layout.blobs):
-            for name in files:
-                path = Path(folder, name)
-                add(name, path, _size(path))
+        for path in files_below(layout.blobs):
+            add(path.name, path, _size(path))
         for sha256, content in found.items():
             content.names = sorted(names[sha256])
         return [content for _, content in sorted(found.items())]
@@ -142,12 +141,6 @@ def _digest(descriptor: int) -> str:
     while count := os.readv(descriptor, [view]):
         value.update(view[:count])
     return value.hexdigest()
-
-
-def _receipts(state: State) -> Iterator[Receipt]:
-    for holding in state.holdings.values():
-        for held in holding.values():
-            yield from held.files
 
 
 def _size(path: Path) -> int:

@@ -151,6 +151,12 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def files_below(directory: Path) -> Iterator[Path]:
+    """Everything below `directory` that is no directory; nothing where there is none."""
+    for folder, _, names in os.walk(directory):
+        yield from (Path(folder, name) for name in names)
+
+
 def make_directories(path: Path, made: set[Path]) -> None:
     """Make `path` and its missing parents; every directory whose entries changed is added to `made`. Raises OSError."""
     made.add(path)

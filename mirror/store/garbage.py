@@ -7,7 +7,6 @@ middle leaves only more garbage.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -15,9 +14,9 @@ from pathlib import Path
 
 import msgspec
 
-from mirror.model.holding import Holdings
+from mirror.model.holding import Holdings, all_files
 from mirror.store import unpublished
-from mirror.store.disk import flush
+from mirror.store.disk import files_below, flush
 from mirror.store.layout import Layout
 
 
@@ -38,15 +37,15 @@ def find(layout: Layout, expired: Sequence[int], kept: Iterator[Holdings], befor
     names: set[str] = set()
     digests: set[str] = set()
     for holdings in kept:
-        for receipt in (file for holding in holdings.values() for held in holding.values() for file in held.files):
+        for receipt in all_files(*holdings.values()):
             names.add(receipt.location)
             digests.add(receipt.sha256)
             if receipt.metadata_sha256 is not None:
                 names.add(f"{receipt.location}.metadata")
                 digests.add(receipt.metadata_sha256)
-    files = [path for path in _below(layout.packages) if str(path.relative_to(layout.packages)) not in names]
-    blobs = [path for path in _below(layout.blobs) if path.name not in digests]
-    partials = _old(_below(layout.partial), before)
+    files = [path for path in files_below(layout.packages) if str(path.relative_to(layout.packages)) not in names]
+    blobs = [path for path in files_below(layout.blobs) if path.name not in digests]
+    partials = _old(files_below(layout.partial), before)
     files, blobs = _old(files, before), _old(blobs, before)
     sizes = {(found.st_dev, found.st_ino): found.st_size for found in map(Path.stat, (*files, *blobs, *partials))}
     return Garbage(
@@ -73,11 +72,6 @@ def remove(layout: Layout, run: str, garbage: Garbage) -> None:
             touched.add(_prune(path.parent, top))
         flush(layout.root, {directory for directory in touched if directory.is_dir()})
     unpublished.keep(layout.unpublished, lambda pin: layout.pinned(pin).exists(), layout.run(run) / "unpublished")
-
-
-def _below(directory: Path) -> Iterator[Path]:
-    for folder, _, names in os.walk(directory):
-        yield from (Path(folder, name) for name in names)
 
 
 def _old(paths: Iterator[Path] | list[Path], before: float) -> list[Path]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mirror.errors import StoreError
 from mirror.model.files import Receipt
-from mirror.model.holding import HeldProject, Holdings, Pins
+from mirror.model.holding import HeldProject, Holdings, Pins, all_files
 from mirror.model.names import ProjectName, TreeName
 from mirror.plan.merge import MergedTree
 from mirror.plan.retention import Aged
@@ -76,7 +76,7 @@ class Generations:
         definitions = [merged.tree for merged in trees]
         if self._serves(manifest.encode(definitions, holdings)):
             return None
-        for receipt in self._missing(holdings):
+        for receipt in self.lost(holdings):
             what = "or its metadata is missing or has the wrong size; nothing was published"
             raise StoreError(f"{self._layout.package(receipt)} {what}")
         building = self._layout.run(run) / "generation"
@@ -103,12 +103,7 @@ class Generations:
 
     def lost(self, holdings: Holdings) -> list[Receipt]:
         """The files that are not there with their size, or without their metadata. Raises OSError."""
-        return list(self._missing(holdings))
-
-    def _missing(self, holdings: Holdings) -> Iterator[Receipt]:
-        for holding in holdings.values():
-            for held in holding.values():
-                yield from (receipt for receipt in held.files if not self._there(receipt))
+        return [receipt for receipt in all_files(*holdings.values()) if not self._there(receipt)]
 
     def _there(self, receipt: Receipt) -> bool:
         package = f"{self._layout.packages}/{receipt.location}"  # a Path for each of a million files takes seconds

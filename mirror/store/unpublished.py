@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from mirror.model.files import Pin
-from mirror.model.holding import Holdings
+from mirror.model.holding import Holdings, all_files
 from mirror.store.disk import write_all, write_pieces
 
 
@@ -39,10 +39,7 @@ def forget(path: Path, holdings: Holdings, spare: Path) -> None:
     if not path.exists():
         return
     noted = {hash(pin.location) for pin in _each(path)}  # hashes, because a first night notes every file
-    held: set[int] = set()
-    for holding in holdings.values():
-        for project in holding.values():
-            held |= noted.intersection(hash(receipt.location) for receipt in project.files)
+    held = noted.intersection(hash(receipt.location) for receipt in all_files(*holdings.values()))
     keep(path, lambda pin: hash(pin.location) not in held, spare)
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror.model.files import Project, Receipt
-from mirror.model.holding import count_files, differing, held_project
+from mirror.model.holding import all_files, count_files, differing, held_project
 from mirror.model.index import Tree
 from mirror.model.names import Digest, Filename, TreeName, index_name, project_name
 from mirror.store import manifest
@@ -42,6 +42,7 @@ def test_packing_loses_nothing(files: list[Receipt]) -> None:
     assert list(packed.files) == sorted(files, key=lambda file: file.filename)
     assert packed.by_name == {file.filename: file for file in files}
     assert packed.count == count_files({PROJECT: packed}) == len(files)
+    assert list(all_files({PROJECT: packed}, {})) == list(packed.files)
     assert packed == held(*reversed(files))
 
 
