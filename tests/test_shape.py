@@ -16,7 +16,7 @@ from mirror.model.files import FileLink, Partial, Project, Source
 from mirror.model.holding import held_project
 from mirror.model.names import Filename, IndexName, ProjectName, filename, index_name, project_name
 from mirror.model.urls import Url, url
-from mirror.net.body import FileBody
+from mirror.model.files import FileBody
 from mirror.net.session import Session, Sessions
 from mirror.store.generations import Generations
 

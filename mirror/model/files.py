@@ -7,6 +7,7 @@ fetched for that index. Only the store makes receipts, and publishing takes noth
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Literal
 
 import msgspec
@@ -114,6 +115,21 @@ class Partial(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     validator: str | None
     """A strong ETag, which tells whether the rest still belongs to it (RFC 9110 section 13.1.5)."""
+
+
+Piece = tuple[int, bytes]
+"""Bytes of a file, and where in it they begin."""
+
+
+class FileBody(msgspec.Struct, kw_only=True):
+    """A file on its way, or the rest of one: `start` and `size` of the whole, as announced, are bytes."""
+
+    start: int
+    size: int | None
+    validator: str | None
+    """The file's strong ETag."""
+    pieces: AsyncIterator[Piece]
+    """Each byte once; those that lie further on may come earlier."""
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from datetime import UTC, datetime
+from typing import Self
 
 import httpx
 
@@ -38,7 +39,8 @@ class Answer:
     """What came as the answer to `hop`, before its body is read.
 
     `fields` are the headers that anybody here reads, by lower-case name; one that came several times is joined by
-    commas (RFC 9110 section 5.2). `authenticated` says whether a credential was sent.
+    commas (RFC 9110 section 5.2). `authenticated` says whether a credential was sent. At the end of its context it is
+    closed, and a `Failure` says whether it happened away from the index.
     """
 
     def __init__(self, hop: Hop, response: httpx.Response, *, authenticated: bool) -> None:
@@ -51,6 +53,18 @@ class Answer:
                 self.fields[name] = f"{self.fields[name]}, {text}" if name in self.fields else text
         assert isinstance(response.stream, httpx.AsyncByteStream)  # noqa: S101 - what every async transport returns
         self.stream = response.stream
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: object, error: object, trace: object) -> None:
+        if isinstance(error, Failure):
+            error.away = self.hop.away
+        await self.close()
+
+    async def close(self) -> None:
+        """Give the connection back, or end it where the body was not read."""
+        await self.stream.aclose()
 
     @property
     def length(self) -> int | None:

@@ -3,38 +3,21 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from time import monotonic
-from typing import Protocol, TypeVar
-
-import msgspec
+from typing import Protocol, Self, TypeVar
 
 from mirror.errors import Failure, Reason
-from mirror.model.files import Partial
+from mirror.model.files import FileBody, Partial, Piece
 from mirror.model.index import Limits
 from mirror.model.urls import Origin
 from mirror.net.answers import Answer
-from mirror.net.transport import failures_of
+from mirror.net.transport import TROUBLES, failure_of
 from mirror.plan.stall import StallMeter
 
 T_co = TypeVar("T_co", covariant=True)
 
 _PIECE = 1 << 18  # bytes that one step of decompression may make
-
-
-Piece = tuple[int, bytes]
-"""Bytes of a file, and where in it they begin."""
-
-
-class FileBody(msgspec.Struct, kw_only=True):
-    """A file on its way, or the rest of one: `start` and `size` of the whole, as announced, are bytes."""
-
-    start: int
-    size: int | None
-    validator: str | None
-    """The file's strong ETag."""
-    pieces: AsyncIterator[Piece]
-    """Each byte once; those that lie further on may come earlier."""
 
 
 class Sink(Protocol[T_co]):
@@ -50,45 +33,70 @@ class Sink(Protocol[T_co]):
         """Take `body`."""
 
 
-async def raw_chunks(
-    answer: Answer, limits: Limits, largest: int, received_some: Callable[[int], Awaitable[None]] | None = None
-) -> AsyncGenerator[bytes, None]:
-    """The body's bytes as sent, at most `largest` of them. Raises `Failure` when it is too large, slow or broken.
+class Body:
+    """The body of `answer` as it is sent, at most `largest` bytes of it; its first byte is byte `at` of a file.
 
-    `received_some` is told the size of each chunk and may hold the next one up; that time is not the server's.
+    Raises `Failure` when it is too large, slow or broken. `received_some` is told the size of each piece and may hold
+    the next one up; that time is not the server's. At the end of its context the answer is closed.
     """
-    origin = answer.hop.url.origin
-    if answer.length is not None and answer.length > largest:
-        raise too_large(origin, largest)
-    meter = StallMeter(limits.stall_timeout, limits.stall_floor)
-    received = 0
-    with failures_of(origin):
+
+    def __init__(
+        self,
+        answer: Answer,
+        limits: Limits,
+        largest: int,
+        received_some: Callable[[int], Awaitable[None]] | None = None,
+        *,
+        at: int = 0,
+    ) -> None:
+        self._answer, self._limits, self._largest, self._at = answer, limits, largest, at
+        self._received_some = received_some
+        self._origin = answer.hop.url.origin
+        if answer.length is not None and answer.length > largest:
+            raise too_large(self._origin, largest)
+        self._meter = StallMeter(limits.stall_timeout, limits.stall_floor)
+        self._received = 0
+        self._chunks = aiter(answer.stream)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._answer.close()
+
+    def __aiter__(self) -> AsyncIterator[Piece]:
+        return self
+
+    async def __anext__(self) -> Piece:
         began = monotonic()
-        async for chunk in answer.stream:
-            received += len(chunk)
-            if received > largest:
-                raise too_large(origin, largest)
-            if meter.stalled(len(chunk), monotonic() - began):
-                what = f"{origin} sent less than {limits.stall_floor} bytes a second for {limits.stall_timeout:g} s"
-                raise Failure(Reason.STALLED, what, retryable=True)
-            if received_some is not None:
-                await received_some(len(chunk))
-            yield chunk
-            began = monotonic()
+        try:
+            chunk = await anext(self._chunks)
+        except TROUBLES as error:
+            raise failure_of(self._origin, error) from error
+        at, size = self._at + self._received, len(chunk)
+        self._received += size
+        if self._received > self._largest:
+            raise too_large(self._origin, self._largest)
+        if self._meter.stalled(size, monotonic() - began):
+            least = f"{self._limits.stall_floor} bytes a second for {self._limits.stall_timeout:g} s"
+            raise Failure(Reason.STALLED, f"{self._origin} sent less than {least}", retryable=True)
+        if self._received_some is not None:
+            await self._received_some(size)
+        return at, chunk
 
 
-async def decoded(answer: Answer, chunks: AsyncIterator[bytes], largest: int) -> bytes:
+async def decoded(answer: Answer, pieces: AsyncIterator[Piece], largest: int) -> bytes:
     """The whole body behind its Content-Encoding (RFC 9110 section 8.4), at most `largest` bytes of it."""
     origin = answer.hop.url.origin
     if answer.coding == "identity":
-        return b"".join([chunk async for chunk in chunks])
+        return b"".join([chunk async for _, chunk in pieces])
     if answer.coding not in ("gzip", "x-gzip"):
         raise Failure(Reason.BROKEN, f"{origin} sends a Content-Encoding that was not asked for")
     inflate = zlib.decompressobj(wbits=31)
     parts: list[bytes] = []
     size = 0
     try:
-        async for chunk in chunks:
+        async for _, chunk in pieces:
             pending = chunk
             if inflate.eof:
                 raise _cut(origin)

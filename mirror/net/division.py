@@ -15,13 +15,13 @@ import anyio
 from anyio.abc import TaskGroup
 
 from mirror.errors import Failure, MirrorError, Reason
+from mirror.model.files import Piece
 from mirror.net.answers import OtherPart
-from mirror.net.body import Piece
 from mirror.net.traffic import Lane
 from mirror.plan.parts import READERS, Part, Parts
 
 T = TypeVar("T")
-Body = AbstractAsyncContextManager[AsyncIterator[bytes]]
+Pieces = AbstractAsyncContextManager[AsyncIterator[Piece]]
 """The body of an answer, closed at the end."""
 
 _BATCH = 1 << 20  # bytes that each request collects before they are passed on
@@ -37,7 +37,7 @@ class Division:
         self,
         parts: Parts,
         lane: Lane,
-        ask: Callable[[Part], Body],
+        ask: Callable[[Part], Pieces],
         spare: Callable[[], bool],
         excused: Callable[[Failure], object],
     ) -> None:
@@ -47,7 +47,7 @@ class Division:
         self._proven = self._trouble = False
         self._changed = anyio.Event()
 
-    async def bring(self, first: Body, receive: Callable[[AsyncIterator[Piece]], Awaitable[T]]) -> T:
+    async def bring(self, first: Pieces, receive: Callable[[AsyncIterator[Piece]], Awaitable[T]]) -> T:
         """What `receive` makes of all pieces. `first` is the answer to the request for all of them.
 
         Raises what `receive` raises, and the `Failure` or `OtherPart` that the leading request met.
@@ -70,7 +70,7 @@ class Division:
                 raise came
             yield came
 
-    async def _lead(self, tasks: TaskGroup, first: Body) -> None:
+    async def _lead(self, tasks: TaskGroup, first: Pieces) -> None:
         """Bring what nobody else brings, until all is there."""
 
         def grow() -> bool:
@@ -80,7 +80,7 @@ class Division:
                 tasks.start_soon(self._help)
             return True
 
-        body: Body | None = first
+        body: Pieces | None = first
         try:
             while not self._parts.done:
                 part = self._parts.take(alone=not self._helpers)
@@ -113,15 +113,15 @@ class Division:
     def _welcome(self) -> bool:
         return not self._trouble and not self._lane.wanted
 
-    async def _read(self, part: Part, body: Body, goes_on: Callable[[], bool]) -> None:
+    async def _read(self, part: Part, body: Pieces, goes_on: Callable[[], bool]) -> None:
         """Pass on what comes of `part`, while it `goes_on`. Raises `Failure` and `OtherPart`."""
         held: list[bytes] = []
         try:
-            async with body as chunks:
+            async with body as pieces:
                 if part.end == part.asked:
                     self._proven = True
                     self._changed.set()
-                await self._collect(part, chunks, held, goes_on)
+                await self._collect(part, pieces, held, goes_on)
         except Failure:
             await self._pass_on(part, held)
             raise
@@ -129,10 +129,10 @@ class Division:
             self._parts.finish(part)
 
     async def _collect(
-        self, part: Part, chunks: AsyncIterator[bytes], held: list[bytes], goes_on: Callable[[], bool]
+        self, part: Part, pieces: AsyncIterator[Piece], held: list[bytes], goes_on: Callable[[], bool]
     ) -> None:
         size = 0
-        async for chunk in chunks:
+        async for _, chunk in pieces:
             held.append(chunk)
             size += len(chunk)
             stays = goes_on()

@@ -17,7 +17,7 @@ import ipaddress
 import select
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
 import anyio
@@ -32,6 +32,7 @@ _PER_CHUNK = 64  # bytes that a chunk takes beside its own, so that tiny ones co
 _MAX_HEAD = 1 << 16  # bytes of a status line and headers, those of interim answers and trailers as well
 _EXPIRY = 30.0  # seconds after which an idle connection is not used again
 _SHUTDOWN = 1.0  # seconds that a TLS connection which was given up in its making has to say so
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 _EYEBALLS = 0.25  # seconds until the next address of a name is tried beside the first (RFC 8305)
 
 
@@ -200,22 +201,21 @@ class _Connection(asyncio.BufferedProtocol):
             raise answer.error
         return answer
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it comes. Each part must come within the read time-out, counted from when it is waited for."""
+    async def chunk(self) -> bytes:
+        """The next part of the body, which must come within the read time-out; `StopAsyncIteration` at its end."""
         answer = self._answer
-        while True:
-            while answer.chunks:
-                chunk = answer.chunks.popleft()
-                answer.waiting -= len(chunk) + _PER_CHUNK
-                if not answer.waiting:
-                    self._resume()
-                yield chunk
+        while not answer.chunks:
             if answer.error is not None:
                 raise answer.error
             if answer.complete:
-                return
+                raise StopAsyncIteration
             self._deadline = self._loop.time() + answer.seconds
             await self._wait()
+        chunk = answer.chunks.popleft()
+        answer.waiting -= len(chunk) + _PER_CHUNK
+        if not answer.waiting:
+            self._resume()
+        return chunk
 
     def abort(self) -> None:
         """End the connection at once; `lost` is done soon."""
@@ -359,16 +359,16 @@ class _Connection(asyncio.BufferedProtocol):
             return
         answer.interim = False
         answer.status = status
-        codings = [value.strip().lower() for name, value in answer.headers if name.lower() == b"transfer-encoding"]
+        framing = [(kind, value) for name, value in answer.headers if (kind := name.lower()) in _FRAMING]
+        codings = [value.strip().lower() for kind, value in framing if kind == b"transfer-encoding"]
         if codings and (codings != [b"chunked"] or self._parser.get_http_version() != "1.1"):
             raise httpx.RemoteProtocolError("the answer has a transfer coding that was not asked for")
         answer.headed = True
-        framed = bool(codings) or any(name.lower() == b"content-length" for name, _ in answer.headers)
-        if status in (204, 304) and framed:  # no body follows, whatever the headers say (RFC 9112 section 6.3)
+        if status in (204, 304) and framing:  # no body follows, whatever the headers say (RFC 9112 section 6.3)
             answer.complete = True
             answer.clean = self._parser.should_keep_alive()
             self._parser = httptools.HttpResponseParser(self)  # the old one waits for that body
-        answer.until_closed = not framed
+        answer.until_closed = not framing
         self._wake()
 
     def on_body(self, data: bytes) -> None:
@@ -424,8 +424,11 @@ class _Body(httpx.AsyncByteStream):
         self._connection: _Connection | None = connection
 
     def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    def __anext__(self) -> Awaitable[bytes]:
         assert self._connection is not None  # noqa: S101 - reading after closing is a defect
-        return self._connection.chunks()
+        return self._connection.chunk()
 
     async def aclose(self) -> None:
         """Give the connection back: for another request if all of the answer came, else it is closed."""

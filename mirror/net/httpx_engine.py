@@ -65,8 +65,9 @@ class _Body(httpx.AsyncByteStream):
                 yield chunk
 
     async def aclose(self) -> None:
-        """Close it."""
-        await self._stream.aclose()
+        """Close it, also when the caller is being cancelled: the pool counts what is open."""
+        with anyio.CancelScope(shield=True):
+            await self._stream.aclose()
 
 
 @contextmanager

@@ -8,8 +8,8 @@ retrying are done here; what may follow a redirect or carry the credential is de
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from time import monotonic
 from typing import TypeVar
@@ -19,7 +19,7 @@ import msgspec
 
 from mirror import __version__
 from mirror.errors import BadPage, Failure, Reason, UnsupportedVersion
-from mirror.model.files import FileLink, Partial, Validators
+from mirror.model.files import FileBody, FileLink, Partial, Piece, Validators
 from mirror.model.index import Index
 from mirror.model.names import IndexName, ProjectName
 from mirror.model.urls import Url
@@ -34,11 +34,11 @@ from mirror.net.answers import (
     validators_of,
 )
 from mirror.net.authenticator import Authenticator, Resolve, Secrets, proxy_login
-from mirror.net.body import FileBody, Piece, Sink, decoded, raw_chunks
+from mirror.net.body import Body, Sink, decoded
 from mirror.net.division import Division
 from mirror.net.policy import REDIRECTS, Hop, first_hop, next_hop
 from mirror.net.traffic import Lane, Traffic
-from mirror.net.transport import failures_of, get, open_transport, timeouts
+from mirror.net.transport import TROUBLES, failure_of, get, open_transport, timeouts
 from mirror.plan.parts import LEAST, Part, Parts
 from mirror.plan.retry import Budget
 
@@ -146,13 +146,13 @@ class Session:
             headers.append((b"If-None-Match", _bytes(validators.etag)))
         if validators.last_modified is not None:
             headers.append((b"If-Modified-Since", _bytes(validators.last_modified)))
-        async with self._get(url, headers, stay=not self.index.follow_forwarding) as answer:
+        async with await self._get(url, headers, stay=not self.index.follow_forwarding) as answer:
             if answer.status == 304:
                 if validators.conditional and not answer.hop.away:
                     return None
                 raise Failure(Reason.BROKEN, f"{answer.hop.url.origin} answers 304 to a question without a condition")
             expect_ok(answer, self.index)
-            body = await self._body(answer, self.index.limits.max_page_size)
+            body = await self._content(answer, self.index.limits.max_page_size)
         fresh = validators_of(answer, body)
         if fresh.digest == validators.digest:
             return None
@@ -168,13 +168,11 @@ class Session:
                 del result  # this frame holds a large page, and would be held by the failure for as long as itself
         return result
 
-    async def _body(self, answer: Answer, largest: int) -> bytes:
-        chunks = self._chunks(answer, largest)
-        async with aclosing(chunks):
-            return await decoded(answer, chunks, largest)
+    async def _content(self, answer: Answer, largest: int) -> bytes:
+        return await decoded(answer, self._body(answer, largest), largest)
 
-    def _chunks(self, answer: Answer, largest: int) -> AsyncGenerator[bytes, None]:
-        return raw_chunks(answer, self.index.limits, largest, self._received)
+    def _body(self, answer: Answer, largest: int, at: int = 0) -> Body:
+        return Body(answer, self.index.limits, largest, self._received, at=at)
 
     async def _file(self, link: FileLink, sink: Sink[T], *, divide: bool) -> T:
         try:
@@ -186,7 +184,7 @@ class Session:
     async def _rest_of(self, link: FileLink, sink: Sink[T], begun: Partial | None, *, divide: bool) -> T:
         """The file behind `link`, or the rest of it. Raises `OtherPart` when that cannot be had."""
         headers = _WHOLE if begun is None else _range(b"%d-" % begun.size, begun.validator)
-        async with self._get(link.url, headers) as answer:
+        async with await self._get(link.url, headers) as answer:
             start, size = body_span(answer, begun)
             if start == 0:
                 expect_ok(answer, self.index)
@@ -200,46 +198,33 @@ class Session:
 
             if answer.status == 416:
                 return await receive(_nothing())
-            whole = self._body_of(answer, self.index.limits.max_file_size - start)
-            worth = divide and not self.index.http2 and bool(link.digests) and divisible(answer)
-            if worth and size is not None and size - start >= LEAST:
+            body = self._body(answer, self.index.limits.max_file_size - start, start)
+            if divide and size is not None and size - start >= LEAST and self._divisible(link, answer):
                 parts = Parts(start, size)
                 ask = partial(self._ask, link, size, validator)
-                return await Division(parts, self._lane, ask, self._spare, self._heed).bring(whole, receive)
-            async with whole as chunks:
-                return await receive(_placed(chunks, start))
+                return await Division(parts, self._lane, ask, self._spare, self._heed).bring(body, receive)
+            return await receive(body)
+
+    def _divisible(self, link: FileLink, answer: Answer) -> bool:
+        return not self.index.http2 and bool(link.digests) and divisible(answer)
 
     @asynccontextmanager
-    async def _body_of(self, answer: Answer, largest: int) -> AsyncIterator[AsyncIterator[bytes]]:
-        """The chunks of a body; afterwards it is closed."""
-        chunks = self._chunks(answer, largest)
-        try:
-            async with aclosing(chunks):
-                yield chunks
-        finally:
-            with anyio.CancelScope(shield=True):
-                await answer.stream.aclose()
-
-    @asynccontextmanager
-    async def _ask(
-        self, link: FileLink, size: int, validator: str | None, part: Part
-    ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """The chunks of `part` of the file behind `link`. Raises `OtherPart` when a server sends anything else."""
+    async def _ask(self, link: FileLink, size: int, validator: str | None, part: Part) -> AsyncIterator[Body]:
+        """The body of `part` of the file behind `link`. Raises `OtherPart` when a server sends anything else."""
         headers = _range(b"%d-%d" % (part.at, part.asked - 1), validator)
         await self._quiet()
-        async with self._get(link.url, headers) as answer:
+        async with await self._get(link.url, headers) as answer:
             expect_part(answer, self.index, part, size, validator)
-            async with aclosing(self._chunks(answer, part.asked - part.at)) as chunks:
-                yield chunks
+            yield self._body(answer, part.asked - part.at)
 
     def _spare(self) -> bool:
         """Whether one more request may be made at once that could as well not be made."""
         return self._lane.spare and monotonic() >= self._quiet_until
 
     async def _metadata(self, link: FileLink) -> bytes:
-        async with self._get(link.url.with_suffix(".metadata"), _WHOLE) as answer:
+        async with await self._get(link.url.with_suffix(".metadata"), _WHOLE) as answer:
             expect_ok(answer, self.index)
-            return await self._body(answer, _MAX_METADATA)
+            return await self._content(answer, _MAX_METADATA)
 
     async def _persist(self, operation: Callable[[], Awaitable[T]]) -> T:
         """Run `operation` until it succeeds or the budget says to give up."""
@@ -297,8 +282,7 @@ class Session:
                 return
             self._lane.free()
 
-    @asynccontextmanager
-    async def _get(self, url: Url, headers: Sequence[Header], *, stay: bool = False) -> AsyncIterator[Answer]:
+    async def _get(self, url: Url, headers: Sequence[Header], *, stay: bool = False) -> Answer:
         """The answer to a GET after redirects and at most one refreshed 401; its body is still to be read.
 
         With `stay`, a redirect off the index's origins is a failure, and nobody there learns the name (C6).
@@ -308,29 +292,24 @@ class Session:
         while True:
             epoch, authorization = await self._authenticator.header(hop)
             self.budget.asked()
-            with _at(hop):
-                answer = await self._send(hop, headers, authorization)
-            try:
-                if answer.status == 401 and answer.authenticated:
+            answer = await self._send(hop, headers, authorization)
+            rejected = answer.status == 401 and answer.authenticated
+            if not rejected and answer.status not in REDIRECTS:
+                if answer.authenticated and answer.status < 400:
+                    self._authenticator.accepted(epoch)
+                return answer
+            async with answer:
+                if rejected:
                     rejections += 1
                     if rejections > 1:
                         raise Failure(Reason.REJECTED, "the refreshed secret was rejected as well", holds_index=True)
-                elif answer.status in REDIRECTS:
+                else:
                     hop = next_hop(self.index, hop, answer.fields.get("location"))
                     if stay and hop.away:
                         what = f"the page is forwarded to {hop.url.origin}, which is not this index; {_STOP_FORWARDING}"
                         raise Failure(Reason.FORWARDED, what, holds_index=True)
-                    continue
-                else:
-                    if answer.authenticated and answer.status < 400:
-                        self._authenticator.accepted(epoch)
-                    with _at(hop):
-                        yield answer
-                    return
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await answer.stream.aclose()
-            await self._authenticator.rejected(epoch)
+            if rejected:
+                await self._authenticator.rejected(epoch)
 
     async def _send(self, hop: Hop, headers: Sequence[Header], authorization: bytes | None) -> Answer:
         sent = [_USER_AGENT, *headers]
@@ -338,9 +317,15 @@ class Session:
             sent = [header for header in sent if header[0] not in _OF_PAGES]
         if authorization is not None:
             sent.append((b"Authorization", authorization))
-        request = get(hop.url, sent, self._timeouts)
-        with failures_of(hop.url.origin):
-            response = await self._transport.handle_async_request(request)
+        try:
+            response = await self._transport.handle_async_request(get(hop.url, sent, self._timeouts))
+        except Failure as failure:  # a proxy's
+            failure.away = hop.away
+            raise
+        except TROUBLES as error:
+            ours = failure_of(hop.url.origin, error)
+            ours.away = hop.away
+            raise ours from error
         return Answer(hop, response, authenticated=authorization is not None)
 
 
@@ -369,23 +354,6 @@ async def _nothing() -> AsyncIterator[Piece]:
     """The pieces of no body."""
     return
     yield 0, b""
-
-
-async def _placed(chunks: AsyncIterator[bytes], start: int) -> AsyncIterator[Piece]:
-    """The pieces of one body that begins at `start`."""
-    async for chunk in chunks:
-        yield start, chunk
-        start += len(chunk)
-
-
-@contextmanager
-def _at(hop: Hop) -> Iterator[None]:
-    """Have failures say whether they happened away from the index."""
-    try:
-        yield
-    except Failure as failure:
-        failure.away = hop.away
-        raise
 
 
 class Sessions:

@@ -7,8 +7,8 @@ for a rate ends at once when the run is to end.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import Awaitable, Callable
 
 import anyio
 
@@ -29,15 +29,16 @@ class Traffic:
     """
 
     def __init__(self, concurrency: int, *, max_rate: float | None = None, max_requests: float | None = None) -> None:
-        self.shares: Shares[anyio.Event] = Shares(concurrency)
+        self.shares: Shares[asyncio.Future[None]] = Shares(concurrency)
         self.reading = anyio.CapacityLimiter(1)
         self.bytes = None if max_rate is None else Rate(max_rate)
         self.requests = None if max_requests is None else Rate(max_requests)
 
     def wake(self) -> None:
         """Have those go on to whom slots were granted."""
-        for event in self.shares.granted():
-            event.set()
+        for slot in self.shares.granted():
+            if not slot.cancelled():
+                slot.set_result(None)
 
 
 class Lane:
@@ -80,12 +81,12 @@ class Lane:
         """Wait for a slot; at once, without a checkpoint, when one is free."""
         if self._shares.take(self._share):
             return
-        event = anyio.Event()
-        self._shares.wait(self._share, event)
+        slot = asyncio.get_running_loop().create_future()
+        self._shares.wait(self._share, slot)
         try:
-            await event.wait()
+            await slot
         except BaseException:
-            if self._shares.give_up(self._share, event):
+            if self._shares.give_up(self._share, slot):
                 self._traffic.wake()
             else:
                 self.free()
@@ -96,21 +97,18 @@ class Lane:
         self._shares.free(self._share)
         self._traffic.wake()
 
-    @contextmanager
-    def request(self) -> Iterator[None]:
+    def request(self) -> _Request:
         """Use the slot that was taken, learn from what comes of it how many the index bears, and give it back."""
-        epoch = self._pace.epoch
-        try:
-            yield
+        return _Request(self, self._pace.epoch)
+
+    def _ended(self, epoch: int, error: BaseException | None) -> None:
+        if error is None:
             self._pace.succeeded(epoch, self._share.in_use)
-        except Failure as failure:
-            if overloaded(failure):
-                self._pace.troubled(epoch, self._share.in_use)
-            raise
-        finally:
-            if self._share.level != self._pace.level:
-                self._shares.resize(self._share, self._pace.level)
-            self.free()
+        elif isinstance(error, Failure) and overloaded(error):
+            self._pace.troubled(epoch, self._share.in_use)
+        if self._share.level != self._pace.level:
+            self._shares.resize(self._share, self._pace.level)
+        self.free()
 
     def due(self, made: int, now: float) -> float:
         """The seconds until one more request is due; `made` were made so far.
@@ -137,3 +135,18 @@ class Lane:
                 await pause(seconds)
 
         return received
+
+
+class _Request:
+    """A request on its way with a slot of `lane`; it belongs to the `epoch` of its pace in which it began."""
+
+    __slots__ = ("_epoch", "_lane")
+
+    def __init__(self, lane: Lane, epoch: int) -> None:
+        self._lane, self._epoch = lane, epoch
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._lane._ended(self._epoch, error)

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache, lru_cache
 from pathlib import Path
 
@@ -143,26 +141,28 @@ def timeouts(index: Index) -> dict[str, float]:
     return {"connect": limits.connect_timeout, "read": stall, "write": stall, "pool": stall}
 
 
-@contextmanager
-def failures_of(origin: Origin) -> Iterator[None]:
-    """Turn what httpx raises about `origin` into a `Failure` that names it and says whether to try again."""
-    try:
-        yield
-    except httpx.ConnectTimeout:
-        raise Failure(Reason.TIMEOUT, f"no connection to {origin} in time", retryable=True) from None
-    except (httpx.TimeoutException, TimeoutError):
-        raise Failure(Reason.STALLED, f"{origin} stopped sending", retryable=True) from None
-    except httpx.ConnectError as error:
-        raise _connect_failure(origin, error) from error
-    except httpx.LocalProtocolError as error:
-        raise Failure(Reason.BROKEN, f"a request to {origin} cannot be sent: {error}") from error
-    except (httpx.ProtocolError, httpx.NetworkError, OSError) as error:  # ssl.SSLError in mid-stream is an OSError
-        if (alert := _about_certificates(error)) is not None:
-            what = f"{origin} wants another client certificate, or one at all ({alert}); see client-cert"
-            raise Failure(Reason.TLS, what) from error
-        raise Failure(Reason.BROKEN, f"the answer of {origin} broke off or is no HTTP", retryable=True) from error
-    except (httpx.TransportError, httpx.InvalidURL) as error:
-        raise Failure(Reason.BROKEN, f"no answer from {origin}: {type(error).__name__}") from error
+TROUBLES = (httpx.TransportError, httpx.InvalidURL, OSError)
+"""What a transport raises."""
+
+
+def failure_of(origin: Origin, error: BaseException) -> Failure:
+    """What a transport raised about `origin`, in our words: they name it and say whether to try again."""
+    match error:
+        case httpx.ConnectTimeout():
+            return Failure(Reason.TIMEOUT, f"no connection to {origin} in time", retryable=True)
+        case httpx.TimeoutException() | TimeoutError():
+            return Failure(Reason.STALLED, f"{origin} stopped sending", retryable=True)
+        case httpx.ConnectError():
+            return _connect_failure(origin, error)
+        case httpx.LocalProtocolError():
+            return Failure(Reason.BROKEN, f"a request to {origin} cannot be sent: {error}")
+        case httpx.ProtocolError() | httpx.NetworkError() | OSError():  # ssl.SSLError in mid-stream is an OSError
+            if (alert := _about_certificates(error)) is not None:
+                what = f"{origin} wants another client certificate, or one at all ({alert}); see client-cert"
+                return Failure(Reason.TLS, what)
+            return Failure(Reason.BROKEN, f"the answer of {origin} broke off or is no HTTP", retryable=True)
+        case _:
+            return Failure(Reason.BROKEN, f"no answer from {origin}: {type(error).__name__}")
 
 
 def _about_certificates(error: BaseException) -> str | None:

@@ -31,6 +31,17 @@ async def send(stream: MemoryObjectSendStream[T], item: T) -> None:
         await stream.send(item)
 
 
+async def receive(stream: MemoryObjectReceiveStream[T]) -> T | None:
+    """The next item, at once if there is one; None at the end of the stream."""
+    try:
+        try:
+            return stream.receive_nowait()
+        except anyio.WouldBlock:
+            return await stream.receive()
+    except anyio.EndOfStream:
+        return None
+
+
 class Committer:
     """Where staged files go, and how to learn that all of them became receipts."""
 
@@ -42,9 +53,13 @@ class Committer:
 
         It is verified, so a cancellation in the meantime does not lose it.
         """
+        job = staged, done
         try:
-            with anyio.CancelScope(shield=True):
-                await send(self._jobs, (staged, done))
+            try:
+                self._jobs.send_nowait(job)
+            except anyio.WouldBlock:
+                with anyio.CancelScope(shield=True):
+                    await self._jobs.send(job)
         except anyio.BrokenResourceError:
             await self._end()
 

@@ -2,36 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import msgspec
 
 from mirror.errors import Failure, Reason
 from mirror.model.files import FileLink, Pin, Receipt, Refusal
 from mirror.model.names import IndexName
-from mirror.net.body import FileBody, Piece
 from mirror.net.session import Sessions
 from mirror.run import events
 from mirror.store.admit import Admission, Staged, metadata_matches, staged
-from mirror.store.download import Download, Whole
-
-
-class _Counted:
-    """A download whose bytes are told."""
-
-    def __init__(self, download: Download, emit: events.Emit) -> None:
-        self.partial, self.forget = download.partial, download.forget
-        self._download, self._emit = download, emit
-
-    async def receive(self, body: FileBody) -> Whole:
-        """Take `body`. Raises `Failure`."""
-
-        async def counted() -> AsyncIterator[Piece]:
-            async for piece in body.pieces:
-                self._emit(events.BytesReceived(index=self._download.link.source.index, size=len(piece[1])))
-                yield piece
-
-        return await self._download.receive(body.start, body.size, body.validator, counted())
 
 
 class Obtained(msgspec.Struct, kw_only=True):
@@ -90,10 +68,14 @@ class FileFetcher:
 
     async def fetch(self, link: FileLink) -> Staged:
         """The file behind `link`, as the index announces it. Raises `Failure`."""
-        download = self._admission.download(link)
+
+        def received(size: int) -> None:
+            self._emit(events.BytesReceived(index=link.source.index, size=size))
+
+        download = self._admission.download(link, received)
         whole = await download.complete()
         if whole is None:
-            whole = await self._sessions.of(link).fetch(link, _Counted(download, self._emit))
+            whole = await self._sessions.of(link).fetch(link, download)
         return staged(link, whole)
 
     async def _describe(self, obtained: Obtained) -> None:

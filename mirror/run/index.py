@@ -22,7 +22,7 @@ from mirror.net.session import Session
 from mirror.plan.diff import diff
 from mirror.plan.settle import Answer, Seen, Settlement, Unanswered, Unchanged, settle
 from mirror.run import events
-from mirror.run.commit import Committer, send
+from mirror.run.commit import Committer, receive, send
 from mirror.run.files import FileFetcher, changed
 from mirror.run.pages import Answered, PageReader, acceptance
 from mirror.run.stop import Stop
@@ -139,8 +139,13 @@ class IndexRun:
     async def _read_pages(self, names: Iterator[ProjectName], jobs: MemoryObjectSendStream[_Job]) -> None:
         with jobs:
             for name in names:
-                if not self._stop.requested:
+                if not self._over:
                     await self._read_page(name, jobs)
+
+    @property
+    def _over(self) -> bool:
+        """Whether nothing new is begun. A cancellation alone would let a worker go on until it has to wait."""
+        return self._stop.requested or self._stopped is not None
 
     async def _read_page(self, name: ProjectName, jobs: MemoryObjectSendStream[_Job]) -> None:
         try:
@@ -217,10 +222,10 @@ class IndexRun:
 
     async def _fetch_files(self, jobs: MemoryObjectReceiveStream[_Job]) -> None:
         with jobs:
-            async for job in jobs:
+            while (job := await receive(jobs)) is not None:
                 link = job.link
                 work = self._work[link.source.project]
-                if self._stop.requested:
+                if self._over:
                     continue
                 try:
                     await self._do(job, work)

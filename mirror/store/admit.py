@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -68,9 +68,9 @@ class Admission:
         self._quarantine.open()
         self._space.check()
 
-    def download(self, link: FileLink) -> Download:
-        """The way of the file behind `link` to the disk."""
-        return Download(self._layout, self._quarantine, self._space, link, self._next, self._begun)
+    def download(self, link: FileLink, received: Callable[[int], None]) -> Download:
+        """The way of the file behind `link` to the disk; `received` is told how many bytes came, piece by piece."""
+        return Download(self._layout, self._quarantine, self._space, link, self._next, self._begun, received)
 
     async def recall(self, link: FileLink, pin: Pin | None) -> Staged | None:
         """The file behind `link` if it is on disk already for the same index, and not published.

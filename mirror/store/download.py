@@ -14,7 +14,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +22,7 @@ from pathlib import Path
 import msgspec
 
 from mirror.errors import Failure, Reason
-from mirror.model.files import FileLink, Partial
+from mirror.model.files import FileBody, FileLink, Partial
 from mirror.store import wheel
 from mirror.store.disk import create, off_loop, write_all
 from mirror.store.layout import Layout, beside
@@ -110,7 +110,8 @@ class _Coming(msgspec.Struct, kw_only=True):
 class Download:
     """The file behind `link`; `fresh` gives a free name in the run's temporary directory.
 
-    `begun` are the notes of all downloads that have a part on disk; it is kept up to date.
+    `begun` are the notes of all downloads that have a part on disk; it is kept up to date. `received` is told how many
+    bytes came, piece by piece.
     """
 
     def __init__(
@@ -121,8 +122,10 @@ class Download:
         link: FileLink,
         fresh: Callable[[], Path],
         begun: set[Path],
+        received: Callable[[int], None],
     ) -> None:
         self.link = link
+        self._received = received
         self._fresh, self._layout = fresh, layout
         self._quarantine, self._space = quarantine, space
         self._begun = begun
@@ -140,19 +143,14 @@ class Download:
         """Give up what is there of it."""
         await off_loop(self._drop)
 
-    async def receive(
-        self, start: int, announced: int | None, validator: str | None, pieces: AsyncIterator[tuple[int, bytes]]
-    ) -> Whole:
-        """Write `pieces`, each to its place behind byte `start`; each byte comes once.
-
-        `announced` is the size of the whole file as far as the server tells, `validator` its strong ETag. Raises
-        `Failure` when the whole is not what was announced.
-        """
-        coming = _Coming(start=start, announced=announced, validator=validator, at=start)
+    async def receive(self, body: FileBody) -> Whole:
+        """Write the pieces of `body`, each to its place. Raises `Failure` when the whole is not what was announced."""
+        coming = _Coming(start=body.start, announced=body.size, validator=body.validator, at=body.start)
         if self._rest(coming) > BATCH:
             await off_loop(self._space.require, self._rest(coming))
         try:
-            async for at, data in pieces:
+            async for at, data in body.pieces:
+                self._received(len(data))
                 if at != coming.at + coming.waiting:
                     if coming.pending:
                         await off_loop(self._write, coming)

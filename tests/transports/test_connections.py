@@ -261,11 +261,11 @@ async def test_a_reader_that_waits_makes_the_server_wait(way: Way, papers: Paper
 
     context = papers.server() if way.tls else None
     async with serving(script, context) as server, client_of(way, server.port, papers) as client:
-        async with client.answer() as (status, chunks):
+        async with client.answer() as (status, pieces):
             await stuck.wait()
             assert (status, server.sent < 32 << 20) == (200, True), server.sent
             received, largest = 0, 0
-            async for chunk in chunks:
+            async for _, chunk in pieces:
                 assert chunk == body[received : received + len(chunk)]
                 received, largest = received + len(chunk), max(largest, len(chunk))
         assert (received, largest <= 1 << 20) == (len(body), True)

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-import anyio
 import httpx
 import trustme
 
@@ -19,9 +18,9 @@ from mirror.model.names import index_name
 from mirror.model.secret import Reach
 from mirror.model.urls import url
 from mirror.net.answers import Answer
-from mirror.net.body import raw_chunks
+from mirror.net.body import Body
 from mirror.net.policy import Hop
-from mirror.net.transport import failures_of, get, open_transport, timeouts
+from mirror.net.transport import TROUBLES, failure_of, get, open_transport, timeouts
 from tests.world.proxies import Kind, Proxy, proxying
 
 LARGEST = 1 << 28
@@ -70,28 +69,24 @@ class Client:
     async def ask(self, path: str = "/") -> Outcome:
         """Status and body of the answer to a GET, or the reason of the failure."""
         try:
-            async with self.answer(path) as (status, chunks):
-                return status, b"".join([chunk async for chunk in chunks])
+            async with self.answer(path) as (status, pieces):
+                return status, b"".join([chunk async for _, chunk in pieces])
         except Failure as failure:
             self.seen.append(failure)
             return failure.reason
 
     @contextlib.asynccontextmanager
-    async def answer(self, path: str = "/") -> AsyncIterator[tuple[int, AsyncIterator[bytes]]]:
+    async def answer(self, path: str = "/") -> AsyncIterator[tuple[int, Body]]:
         """An answer whose body is still to be read: what `Session._send` and `_get` do."""
         limits = self.index.limits
         where = url(f"{self.index.url.origin}{path}")
-        with failures_of(where.origin):
+        try:
             request = get(where, [(b"User-Agent", b"index-mirror"), (b"Accept", b"*/*")], timeouts(self.index))
             response = await self.transport.handle_async_request(request)
-        answer = Answer(Hop(url=where, away=False), response, authenticated=False)
-        try:
-            chunks = raw_chunks(answer, limits, self.largest)
-            async with contextlib.aclosing(chunks):
-                yield answer.status, chunks
-        finally:
-            with anyio.CancelScope(shield=True):
-                await answer.stream.aclose()
+        except TROUBLES as error:
+            raise failure_of(where.origin, error) from error
+        async with Answer(Hop(url=where, away=False), response, authenticated=False) as answer:
+            yield answer.status, Body(answer, limits, self.largest)
 
 
 class Papers:
