@@ -61,8 +61,9 @@ def render_project(project: Project, files: Sequence[Receipt]) -> Pages:
             document["project-status"]["reason"] = project.status.reason
     versions = {line.version: str(line.version) for line in reversed(lines) if line.version is not None}
     document["versions"] = [text for _, text in sorted(versions.items())]
-    document["files"] = [_entry(line.file) for line in lines]
-    anchors = (_anchor(line.file) for line in lines)
+    hrefs = [_href(line.file) for line in lines]
+    document["files"] = [_entry(line.file, href) for line, href in zip(lines, hrefs, strict=True)]
+    anchors = (_anchor(line.file, href) for line, href in zip(lines, hrefs, strict=True))
     return Pages(_html(f"Links for {project.name}", metas, anchors), msgspec.json.encode(document))
 
 
@@ -79,13 +80,13 @@ def _version(file: Receipt, project: ProjectName) -> Version | None:
 
 
 def _href(file: Receipt) -> str:
-    return _PACKAGES + "/".join(quote(segment, safe="") for segment in file.location.split("/"))
+    return _PACKAGES + quote(file.location)
 
 
-def _entry(file: Receipt) -> dict[str, Any]:
+def _entry(file: Receipt, href: str) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "filename": file.filename,
-        "url": _href(file),
+        "url": href,
         "hashes": {"sha256": file.sha256},
         "size": file.size,
     }
@@ -100,8 +101,8 @@ def _entry(file: Receipt) -> dict[str, Any]:
     return entry
 
 
-def _anchor(file: Receipt) -> str:
-    attributes = {"href": f"{_href(file)}#sha256={file.sha256}"}
+def _anchor(file: Receipt, href: str) -> str:
+    attributes = {"href": f"{href}#sha256={file.sha256}"}
     if file.requires_python:
         attributes["data-requires-python"] = file.requires_python
     if file.metadata_sha256 is not None:

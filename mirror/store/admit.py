@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -21,7 +22,17 @@ from mirror.errors import Failure
 from mirror.model.files import FileLink, Pin, Receipt
 from mirror.model.names import Digest, IndexName
 from mirror.store import unpublished, wheel
-from mirror.store.disk import add_name, digest, flush, make_directories, off_loop, replace_name, write_new
+from mirror.store.disk import (
+    Name,
+    add_name,
+    digest,
+    flush,
+    make_directories,
+    off_loop,
+    replace_name,
+    there,
+    write_new,
+)
 from mirror.store.download import Download, Whole
 from mirror.store.layout import Layout, beside
 from mirror.store.quarantine import Quarantine
@@ -52,12 +63,13 @@ class Admission:
     def __init__(self, layout: Layout, run: str, min_free: int) -> None:
         self._layout = layout
         self._directory = layout.run(run)
+        self._prefix = f"{self._directory}/"
         self._numbers = itertools.count()
         self._quarantine = Quarantine(layout, run)
         self._space = Space(layout.root, min_free)
         self._begun: set[Path] = set()
         self._served: set[str] = set()
-        self._shelves: dict[str, Path] = {}
+        self._shelves: dict[str, str] = {}
         """The directories of blobs that are there, by the beginning of their digests."""
 
     def open(self) -> None:
@@ -70,7 +82,7 @@ class Admission:
 
     def download(self, link: FileLink, received: Callable[[int], None]) -> Download:
         """The way of the file behind `link` to the disk; `received` is told how many bytes came, piece by piece."""
-        return Download(self._layout, self._quarantine, self._space, link, self._next, self._begun, received)
+        return Download(self._layout, self._quarantine, self._space, link, self._next_path, self._begun, received)
 
     async def recall(self, link: FileLink, pin: Pin | None) -> Staged | None:
         """The file behind `link` if it is on disk already for the same index, and not published.
@@ -107,8 +119,11 @@ class Admission:
         """Remove the broken-off downloads of an index that was had in full: nobody will go on with them."""
         await off_loop(self._sweep, index)
 
-    def _next(self) -> Path:
-        return self._directory / f"{next(self._numbers):08}"
+    def _next(self) -> str:
+        return f"{self._prefix}{next(self._numbers):08}"
+
+    def _next_path(self) -> Path:
+        return Path(self._next())
 
     def _recall(self, link: FileLink, pin: Pin | None) -> Staged | None:
         announced = next((digest.hex for digest in link.digests if digest.algorithm == "sha256"), None)
@@ -136,12 +151,12 @@ class Admission:
         """The metadata that is served beside a file, if it is a blob, so that its bytes are proven, and fits `link`."""
         with suppress(OSError):
             metadata = self._layout.metadata(receipt).read_bytes()
-            if self._layout.blob(_hex("sha256", metadata)).exists() and metadata_matches(link, metadata):
+            if there(self._layout.blob_name(_hex("sha256", metadata))) and metadata_matches(link, metadata):
                 return metadata
         return None
 
     def _set_aside(self, staged: Staged, failure: Failure) -> None:
-        self._quarantine.put(staged.link, self._on_disk(staged), staged.sha256, staged.size, failure)
+        self._quarantine.put(staged.link, Path(self._on_disk(staged)), staged.sha256, staged.size, failure)
         beside(self._layout.download(staged.link)).unlink(missing_ok=True)
 
     def _sweep(self, index: IndexName) -> None:
@@ -151,87 +166,93 @@ class Admission:
                 path.unlink()
 
     def _commit(self, batch: Sequence[Staged]) -> list[Receipt]:
-        layout, touched = self._layout, {self._directory}
-        described: list[Path | None] = []
-        fresh: list[Receipt] = []
-        receipts: list[Receipt] = []
+        layout, touched = self._layout, {str(self._directory)}
+        continued = [
+            staged.path for staged in batch if staged.path is not None and staged.path.parent != self._directory
+        ]
+        written: list[tuple[Receipt, Name | None, str | None]] = []
+        fresh: list[Pin] = []
         for staged in batch:
-            new = staged.path is not None or staged.content is not None
-            if new:
-                _describe(staged, self._on_disk(staged))
-            described.append(None if staged.metadata is None else self._next())
-            if staged.metadata is not None and described[-1] is not None:
-                write_new(described[-1], staged.metadata, 0o444)
-            receipts.append(_receipt(staged))
-            if new:
-                fresh.append(receipts[-1])
+            file = described = None
+            if staged.path is not None or staged.content is not None:
+                file = self._on_disk(staged)
+                _describe(staged, file)
+            if staged.metadata is not None:
+                described = self._next()
+                write_new(described, staged.metadata, 0o444)
+            receipt = _receipt(staged)
+            if file is not None:
+                fresh.append(receipt.pin)
+            written.append((receipt, file, described))
             staged.metadata = staged.content = None  # they are on the disk, and a wheel's metadata may be large
-        unpublished.append(layout.unpublished, [receipt.pin for receipt in fresh])  # the others are known already
-        written = [path for path in (*(staged.path for staged in batch), *described) if path is not None]
-        flush(layout.root, [*written, layout.unpublished, layout.state])
-        placed = [self._place(*facts, touched) for facts in zip(batch, receipts, described, strict=True)]
+        unpublished.append(layout.unpublished, fresh)  # the others are known already
+        names = [name for _, file, described in written for name in (file, described) if name is not None]
+        flush(layout.root, [*names, layout.unpublished, layout.state])
+        placed = [self._place(*facts, touched) for facts in written]
         flush(layout.root, touched)
-        for staged in batch:
-            if staged.path is not None and staged.path.parent != self._directory:
-                beside(staged.path).unlink()
+        for path in continued:
+            beside(path).unlink()
         self._space.look()
         return placed
 
-    def _on_disk(self, staged: Staged) -> Path:
+    def _on_disk(self, staged: Staged) -> Name:
         """Where the bytes of a fresh file are, which are written if they are in memory only."""
-        if staged.path is None:
-            assert staged.content is not None  # noqa: S101 - it is a fresh file
-            path = self._next()
-            write_new(path, staged.content, 0o444)
-            staged.path = path
-            self._space.written(staged.size)
-        return staged.path
+        if staged.path is not None:
+            return staged.path
+        assert staged.content is not None  # noqa: S101 - it is a fresh file
+        name = self._next()
+        write_new(name, staged.content, 0o444)
+        self._space.written(staged.size)
+        return name
 
-    def _place(self, staged: Staged, receipt: Receipt, described: Path | None, touched: set[Path]) -> Receipt:
+    def _place(self, receipt: Receipt, file: Name | None, described: str | None, touched: set[str]) -> Receipt:
         """Name durable files as what they are served as, and as blobs."""
-        package = self._layout.package(receipt)
-        make_directories(package.parent, touched)
-        self._serve(staged.path, receipt.sha256, package, touched)
+        package = self._layout.package_name(receipt)
+        new = make_directories(package.rpartition("/")[0], touched)
+        self._serve(file, receipt.sha256, package, touched)
         if described is None or receipt.metadata_sha256 is None:
             return receipt
-        metadata = package.with_name(f"{package.name}.metadata")
-        served = self._serve_metadata(described, receipt.metadata_sha256, metadata, touched)
-        return receipt if served == receipt.metadata_sha256 else replace(receipt, metadata_sha256=served)
+        metadata = f"{package}.metadata"
+        first = None if new else self._first_seen(metadata)
+        if first is None:
+            self._serve(described, receipt.metadata_sha256, metadata, touched)
+            return receipt
+        os.unlink(described)
+        return replace(receipt, metadata_sha256=first)
 
-    def _serve_metadata(self, described: Path, sha256: str, metadata: Path, touched: set[Path]) -> str:
-        """The digest of what is served at `metadata` in the end: the first seen, unless it is not what its blob is."""
-        if metadata.exists():
-            with suppress(OSError):  # what cannot be read is replaced
-                first = digest(metadata)
-                if self._layout.blob(first).exists():
-                    described.unlink()
-                    return first
-        self._serve(described, sha256, metadata, touched)
-        return sha256
+    def _first_seen(self, metadata: str) -> str | None:
+        """The digest of the metadata that is served already, which stays; None if it is not what its blob is."""
+        with suppress(OSError):  # what is not there is made, and what cannot be read is replaced
+            first = digest(metadata)
+            if there(self._layout.blob_name(first)):
+                return first
+        return None
 
-    def _serve(self, staged: Path | None, sha256: str, served: Path, touched: set[Path]) -> None:
+    def _serve(self, staged: Name | None, sha256: str, served: str, touched: set[str]) -> None:
         """Have the bytes at `staged`, or those served already, be served and be a blob, on disk once.
 
         A blob never comes before the name that says whose it is, so that no file is fetched twice after a kill.
         The name `staged` is gone afterwards.
         """
-        blob = self._layout.blob(sha256)
-        if sha256[:2] not in self._shelves:
-            make_directories(blob.parent, touched)
-            self._shelves[sha256[:2]] = blob.parent
-        touched.add(self._shelves[sha256[:2]])
-        there = blob.exists()
+        blob = self._layout.blob_name(sha256)
+        shelf = self._shelves.get(sha256[:2])
+        if shelf is None:
+            shelf = blob.rpartition("/")[0]
+            make_directories(shelf, touched)
+            self._shelves[sha256[:2]] = shelf
+        touched.add(shelf)
+        known = there(blob)
         if staged is None:
             self._ensure(served, blob, sha256)
-        elif not there and self._add(staged, served):
-            staged.rename(blob)
+        elif not known and self._add(staged, served):
+            os.rename(staged, blob)
         else:
-            shared = there and _is(blob, sha256)
+            shared = known and _is(blob, sha256)
             self._ensure(blob if shared else staged, served, sha256)
             self._ensure(served, blob, sha256)
-            staged.unlink()
+            os.unlink(staged)
 
-    def _add(self, source: Path, target: Path) -> bool:
+    def _add(self, source: Name, target: str) -> bool:
         """Give the bytes at `source` the name `target` as well, unless it is taken."""
         try:
             add_name(source, target, self._next)
@@ -239,9 +260,9 @@ class Admission:
             return False
         return True
 
-    def _ensure(self, source: Path, target: Path, sha256: str) -> None:
+    def _ensure(self, source: Name, target: str, sha256: str) -> None:
         """Have `target` be the bytes at `source`, whose digest is known; what else is there is replaced."""
-        if not self._add(source, target) and not target.samefile(source) and not _is(target, sha256):
+        if not self._add(source, target) and not os.path.samefile(source, target) and not _is(target, sha256):
             replace_name(source, target, self._next)
 
     def _discard(self, staged: Staged) -> None:
@@ -285,14 +306,14 @@ def _receipt(staged: Staged) -> Receipt:
     ).refreshed(link)
 
 
-def _describe(staged: Staged, path: Path) -> None:
+def _describe(staged: Staged, path: Name) -> None:
     """Add the wheel's own metadata where the index offers none."""
     if not staged.link.core_metadata:
         staged.metadata = wheel.core_metadata(path if staged.content is None else staged.content, staged.link.filename)
         staged.metadata_from = None if staged.metadata is None else "wheel"
 
 
-def _is(path: Path, sha256: str) -> bool:
+def _is(path: Name, sha256: str) -> bool:
     """Whether the bytes at `path` can be read and have this digest."""
     try:
         return digest(path) == sha256

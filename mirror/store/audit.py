@@ -115,7 +115,7 @@ class Auditor:
         """Have `make` make it anew, and put that over what is there."""
         if self._spare is None:
             return
-        fresh, touched = self._spare(), set[Path]()
+        fresh, touched = self._spare(), set[str]()
         make(fresh)
         flush(self._layout.root, [] if fresh.is_symlink() else [fresh])
         make_directories(place.parent, touched)

@@ -86,7 +86,7 @@ def mend(layout: Layout, content: Content, source: Path, spare: Callable[[], Pat
 
     Raises OSError.
     """
-    touched: set[Path] = set()
+    touched: set[str] = set()
     flush(layout.root, [source])
     for damage in check(layout.root, content):
         path = layout.root / damage.path

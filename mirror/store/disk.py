@@ -3,7 +3,8 @@
 `flush` returns only when everything written before it would survive a power cut: one `syncfs` where the
 kernel reports write errors through it (Linux 5.8), an fsync of every path otherwise. A flush that failed
 is never tried again, because the kernel then calls the lost pages clean. Awaited operations are shielded:
-a cancelled thread would go on writing behind our back.
+a cancelled thread would go on writing behind our back. Where there is one for each file, a path is a string: a
+`Path` costs more than many a system call.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ import anyio
 
 from mirror.errors import StoreError
 
+Name = str | Path
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -56,10 +58,10 @@ def refusals() -> Iterator[None]:
         raise StoreError(f"the disk refuses{where}: {error.strerror or type(error).__name__}") from error
 
 
-def flush(root: Path, paths: Iterable[Path]) -> None:
+def flush(root: Path, paths: Iterable[Name]) -> None:
     """Make `paths` (files and directories on the file system of `root`) durable. Raises OSError."""
     if _SYNCFS is None:
-        named = list(paths)
+        named = [Path(path) for path in paths]
         parents = (parent for path in named for parent in path.parents if parent.is_relative_to(root))
         for path in dict.fromkeys((*named, *parents)):
             _with_descriptor(path, os.fsync)
@@ -84,7 +86,7 @@ def watching(root: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def create(path: Path) -> int:
+def create(path: Name) -> int:
     """A descriptor for a new private file at `path`; whatever is there already is an error."""
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
@@ -96,9 +98,14 @@ def write_all(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def write_new(path: Path, data: bytes, mode: int) -> None:
+def write_new(path: Name, data: bytes, mode: int) -> None:
     """A new file with this content and mode."""
-    write_pieces(path, [data], mode)
+    descriptor = create(path)
+    try:
+        write_all(descriptor, data)
+        os.fchmod(descriptor, mode)
+    finally:
+        os.close(descriptor)
 
 
 def write_pieces(path: Path, pieces: Iterable[bytes], mode: int) -> None:
@@ -109,7 +116,7 @@ def write_pieces(path: Path, pieces: Iterable[bytes], mode: int) -> None:
         os.fchmod(file.fileno(), mode)
 
 
-def add_name(source: Path, target: Path, spare: Callable[[], Path]) -> None:
+def add_name(source: Name, target: Name, spare: Callable[[], Name]) -> None:
     """Give the bytes at `source` the name `target` as well; `spare` gives a free name on the same file system.
 
     A hard link, or a copy that is durable before it gets its name where the file system has no link to spare.
@@ -120,34 +127,34 @@ def add_name(source: Path, target: Path, spare: Callable[[], Path]) -> None:
     except OSError as error:
         if error.errno not in _NO_LINK:
             raise
-        if target.exists():
+        if os.path.exists(target):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from None
         copy = spare()
         _copy(source, copy)
-        copy.rename(target)
+        os.rename(copy, target)
 
 
-def replace_name(source: Path, target: Path, spare: Callable[[], Path]) -> None:
+def replace_name(source: Name, target: Name, spare: Callable[[], Name]) -> None:
     """Have `target` mean the bytes at `source` from now on, with no moment at which it means nothing."""
     fresh = spare()
     add_name(source, fresh, spare)
-    fresh.replace(target)
+    os.replace(fresh, target)
 
 
-def _copy(source: Path, target: Path) -> None:
+def _copy(source: Name, target: Name) -> None:
     descriptor = create(target)
     try:
-        with source.open("rb") as file, open(descriptor, "wb", closefd=False) as copy:
+        with open(source, "rb") as file, open(descriptor, "wb", closefd=False) as copy:
             shutil.copyfileobj(file, copy, 1 << 20)
-        os.fchmod(descriptor, stat.S_IMODE(source.stat().st_mode))
+        os.fchmod(descriptor, stat.S_IMODE(os.stat(source).st_mode))
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
-def digest(path: Path) -> str:
+def digest(path: Name) -> str:
     """The sha256 of the file at `path`, hexadecimal."""
-    with path.open("rb") as file:
+    with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -157,22 +164,36 @@ def files_below(directory: Path) -> Iterator[Path]:
         yield from (Path(folder, name) for name in names)
 
 
-def make_directories(path: Path, made: set[Path]) -> None:
-    """Make `path` and its missing parents; every directory whose entries changed is added to `made`. Raises OSError."""
-    made.add(path)
+def there(path: Name) -> bool:
+    """Whether `path` is the name of anything. Raises OSError when that cannot be told."""
     try:
-        path.mkdir(mode=0o755)
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def make_directories(path: Name, made: set[str]) -> bool:
+    """Make `path` and its missing parents, and tell whether it is new.
+
+    Every directory whose entries changed is added to `made`. Raises OSError.
+    """
+    name = os.fspath(path)
+    made.add(name)
+    try:
+        os.mkdir(name, 0o755)
     except FileExistsError:
-        if not path.is_dir():
+        if not os.path.isdir(name):
             raise
-        return
+        return False
     except FileNotFoundError:
-        make_directories(path.parent, made)
-        path.mkdir(mode=0o755)
-    made.add(path.parent)
+        make_directories(os.path.dirname(name), made)
+        os.mkdir(name, 0o755)
+    made.add(os.path.dirname(name))
+    return True
 
 
-def _with_descriptor(path: Path, operation: Callable[[int], None]) -> None:
+def _with_descriptor(path: Name, operation: Callable[[int], None]) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         operation(descriptor)

@@ -106,10 +106,10 @@ class Generations:
         return [receipt for receipt in all_files(*holdings.values()) if not self._there(receipt)]
 
     def _there(self, receipt: Receipt) -> bool:
-        package = f"{self._layout.packages}/{receipt.location}"  # a Path for each of a million files takes seconds
+        package = self._layout.package_name(receipt)
         try:
             if receipt.metadata_sha256 is not None:
-                os.stat(f"{package}.metadata")  # noqa: PTH116 - see above
+                os.stat(f"{package}.metadata")  # noqa: PTH116 - a Path for each of a million files takes seconds
             return os.stat(package).st_size == receipt.size  # noqa: PTH116
         except FileNotFoundError:
             return False

@@ -48,6 +48,7 @@ class Layout:
         self.unpublished = self.state / "unpublished.jsonl"
         self.verified = self.state / "verify.json"
         self.reports = self.state / "reports"
+        self._blobs, self._packages = f"{self.blobs}/", f"{self.packages}/"
 
     @property
     def directories(self) -> tuple[Path, ...]:
@@ -60,11 +61,19 @@ class Layout:
 
     def blob(self, sha256: str) -> Path:
         """The blob with this digest (hexadecimal)."""
-        return self.blobs / f"{sha256[:2]}/{sha256}"
+        return Path(self.blob_name(sha256))
+
+    def blob_name(self, sha256: str) -> str:
+        """`blob` as a string, for where there are many."""
+        return f"{self._blobs}{sha256[:2]}/{sha256}"
 
     def package(self, receipt: Receipt) -> Path:
         """Where a file is served from."""
-        return self.packages / receipt.location
+        return Path(self.package_name(receipt))
+
+    def package_name(self, receipt: Receipt) -> str:
+        """`package` as a string, for where there are many."""
+        return self._packages + receipt.location
 
     def pinned(self, pin: Pin) -> Path:
         """Where a file that is held no longer is, if it is there still."""

@@ -13,49 +13,59 @@ import time
 from pathlib import Path
 
 from mirror.simple.render import Pages
-from mirror.store.disk import write_new
+from mirror.store.disk import there, write_new
 
-PAGES = ("index.html", "index.v1_html", "index.v1_json")
+_HTML, _SAME = "index.html", "index.v1_html"  # two names for the same bytes, and mostly one file
+PAGES = (_HTML, _SAME, "index.v1_json")
 
 
 class PageWriter:
     """Writes pages below `building`, a new generation, of which `served` is the one before."""
 
     def __init__(self, building: Path, served: Path) -> None:
-        self._building, self._served = building, served
+        self._building, self._served = str(building), str(served)
         self._now = int(time.time())
 
     def write(self, directory: Path, pages: Pages | Path) -> None:
         """Have `pages`, or those in a directory, in `directory`. Raises OSError."""
         directory.mkdir(parents=True, exist_ok=True)
-        there = self._served / directory.relative_to(self._building)
+        fresh = str(directory)
+        before = self._served + fresh.removeprefix(self._building)
         for name in PAGES:
+            page, served = f"{fresh}/{name}", f"{before}/{name}"
             if isinstance(pages, Path):
-                self._take(directory / name, there / name, pages / name)
+                self._take(page, served, f"{pages}/{name}")
+            elif name == _SAME:
+                self._take(page, served, f"{fresh}/{_HTML}")
             else:
-                data = content(pages, name)
-                if _read(there / name) == data:
-                    _link(there / name, directory / name)
-                else:
-                    self._create(directory / name, there / name, data)
+                self._put(page, served, content(pages, name))
 
-    def _take(self, page: Path, served: Path, source: Path) -> None:
+    def _take(self, page: str, served: str, source: str) -> None:
         """Make `page` from `source`, by a link if that shows no client a time that is not newer."""
-        if served.exists() and (served.samefile(source) or served.read_bytes() == source.read_bytes()):
+        if not there(served):
+            earliest = self._now
+        elif os.path.samefile(served, source) or _read(served) == _read(source):
             _link(served, page)
-        elif int(source.stat().st_mtime) >= self._time_after(served):
+            return
+        else:
+            earliest = self._time_after(served)
+        if int(os.stat(source).st_mtime) >= earliest:
             _link(source, page)
         else:
-            self._create(page, served, source.read_bytes())
+            _create(page, _read(source), earliest)
 
-    def _create(self, page: Path, served: Path, data: bytes) -> None:
-        write_new(page, data, 0o644)
-        made = self._time_after(served)
-        os.utime(page, (made, made))
+    def _put(self, page: str, served: str, data: bytes) -> None:
+        """Make `page` of `data`, by a link if these bytes are served already."""
+        if not there(served):
+            _create(page, data, self._now)
+        elif _read(served) == data:
+            _link(served, page)
+        else:
+            _create(page, data, self._time_after(served))
 
-    def _time_after(self, served: Path) -> int:
+    def _time_after(self, served: str) -> int:
         """The earliest time for other bytes than those at `served`: now, and a second later than that page."""
-        return max(self._now, int(served.stat().st_mtime) + 1) if served.exists() else self._now
+        return max(self._now, int(os.stat(served).st_mtime) + 1)
 
 
 def content(pages: Pages, name: str) -> bytes:
@@ -63,14 +73,17 @@ def content(pages: Pages, name: str) -> bytes:
     return pages.json if name.endswith("json") else pages.html
 
 
-def _read(page: Path) -> bytes | None:
-    try:
-        return page.read_bytes()
-    except FileNotFoundError:
-        return None
+def _read(page: str) -> bytes:
+    with open(page, "rb") as file:
+        return file.read()
 
 
-def _link(source: Path, page: Path) -> None:
+def _create(page: str, data: bytes, made: int) -> None:
+    write_new(page, data, 0o644)
+    os.utime(page, (made, made))
+
+
+def _link(source: str, page: str) -> None:
     try:
         os.link(source, page)
     except OSError:  # too many links, or a file system without them

@@ -68,7 +68,7 @@ class Store:
 
     def _make_directories(self) -> None:
         """Make what every root has, durably, where it is missing."""
-        made: set[Path] = set()
+        made: set[str] = set()
         for directory in self._layout.directories:
             if not directory.is_dir():
                 make_directories(directory, made)

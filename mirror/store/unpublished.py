@@ -19,12 +19,14 @@ from mirror.model.files import Pin
 from mirror.model.holding import Holdings, all_files
 from mirror.store.disk import write_all, write_pieces
 
+_ENCODER = msgspec.json.Encoder()
+
 
 def append(path: Path, pins: Sequence[Pin]) -> None:
     """Add `pins`, of one batch. Raises OSError."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        write_all(descriptor, b"\n" + b"".join(map(_line, pins)))  # a line that was torn before stays alone
+        write_all(descriptor, b"\n" + _ENCODER.encode_lines(pins))  # a line that was torn before stays alone
     finally:
         os.close(descriptor)
 
@@ -63,4 +65,4 @@ def _each(path: Path) -> Iterator[Pin]:
 
 
 def _line(pin: Pin) -> bytes:
-    return msgspec.json.encode(pin) + b"\n"
+    return _ENCODER.encode(pin) + b"\n"

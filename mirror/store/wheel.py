@@ -22,6 +22,7 @@ from typing import IO, Any
 _MAX_METADATA = 16 * 1024 * 1024
 _MAX_UNPACKED = 4 << 30  # bytes
 _PLAIN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what wheels use
+_QUICK = "latin-1"  # decodes whatever there is, several times as fast as cp437; the names that we look for are ASCII
 _UNPACKERS: dict[str, Any] = {".gz": gzip.open, ".tgz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _BEGINNINGS = (b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")
 _BROKEN = (
@@ -41,13 +42,13 @@ class _NoArchiveError(Exception):
     pass
 
 
-def core_metadata(wheel_file: Path | bytes, filename: str) -> bytes | None:
+def core_metadata(wheel_file: str | Path | bytes, filename: str) -> bytes | None:
     """The METADATA of a wheel, on disk or in memory, byte for byte (PEP 658), or None when it cannot be had."""
     if not filename.endswith(".whl"):
         return None
     directory = "-".join(filename.split("-")[:2]).lower()
     try:
-        with _judged(wheel_file) as file, zipfile.ZipFile(file) as wheel:
+        with _judged(wheel_file) as file, zipfile.ZipFile(file, metadata_encoding=_QUICK) as wheel:
             for member in wheel.infolist():
                 head, _, tail = member.filename.partition("/")
                 if tail == "METADATA" and _same(head.removesuffix(".dist-info"), directory):
@@ -105,7 +106,7 @@ class _Disk(io.FileIO):
 
 
 @contextmanager
-def _judged(where: Path | bytes) -> Iterator[IO[bytes]]:
+def _judged(where: str | Path | bytes) -> Iterator[IO[bytes]]:
     """The file there; what a broken archive makes its reader raise becomes `_NoArchiveError`. Raises OSError."""
     raw = io.BytesIO(where) if isinstance(where, bytes) else _Disk(where)
     with raw if isinstance(raw, io.BytesIO) else io.BufferedReader(raw) as file:

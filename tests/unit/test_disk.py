@@ -79,16 +79,17 @@ def test_a_new_kernel_gets_one_call_for_all(tmp_path: Path, tree: list[Path], re
 
 def test_every_directory_whose_entries_changed_is_reported(tmp_path: Path) -> None:
     """The parents that got a new entry, and the directory itself, which is about to."""
-    made: set[Path] = set()
-    make_directories(tmp_path / "a" / "b" / "c", made)
-    assert made == {tmp_path, tmp_path / "a", tmp_path / "a" / "b", tmp_path / "a" / "b" / "c"}
-    assert (tmp_path / "a" / "b" / "c").is_dir()
+    made: set[str] = set()
+    new, b = tmp_path / "a" / "b" / "c", tmp_path / "a" / "b"
+    assert make_directories(new, made)
+    assert made == {str(tmp_path), str(tmp_path / "a"), str(b), str(new)}
+    assert new.is_dir()
     made.clear()
-    make_directories(tmp_path / "a" / "b" / "d", made)
-    assert made == {tmp_path / "a" / "b", tmp_path / "a" / "b" / "d"}
+    assert make_directories(b / "d", made)
+    assert made == {str(b), str(b / "d")}
     made.clear()
-    make_directories(tmp_path / "a" / "b" / "d", made)
-    assert made == {tmp_path / "a" / "b" / "d"}
+    assert not make_directories(b / "d", made)
+    assert made == {str(b / "d")}
 
 
 async def test_what_the_disk_refuses_is_said_in_a_sentence(tmp_path: Path) -> None:

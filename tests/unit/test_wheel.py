@@ -58,6 +58,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("wheel") / "file"
 
 
+def test_names_in_any_encoding_hide_no_metadata() -> None:
+    """A member whose name is bytes of no known encoding lies beside the one that is read."""
+    odd = _packed(zipfile.ZIP_DEFLATED).replace(b"demo/__init__.py", b"demo/\xe9\xff\x81nit__.py")
+    assert odd.count(b"\xe9\xff\x81") == 2
+    assert core_metadata(odd, WHEEL.filename) == METADATA
+
+
 @pytest.mark.parametrize("kind", SAMPLES)
 def test_a_whole_file_is_whole(place: Path, kind: str) -> None:
     """Every kind of archive that is taken is recognised as it is."""
