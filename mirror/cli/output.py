@@ -62,6 +62,10 @@ def showing(*, quiet: bool, verbose: bool) -> Iterator[events.Emit]:
         yield _Lines(say, verbose=verbose, brief=False).note
 
 
+_OF_EACH = (events.PageAnswered, events.PagePlanned, events.BytesReceived, events.FileHeld)
+"""What happens for every page or file, and is worth a line only with `--verbose`."""
+
+
 class _Lines:
     """A line for whatever an operator must know; with `verbose` also for every page and file.
 
@@ -73,6 +77,8 @@ class _Lines:
 
     def note(self, event: events.Event) -> None:
         """Say what `event` is worth."""
+        if not self._verbose and isinstance(event, _OF_EACH):
+            return
         text = _important(event)
         if text is None and not self._brief:
             text = _ordinary(event)

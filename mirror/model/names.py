@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 from typing import NewType
 
 import msgspec
@@ -63,10 +64,10 @@ def project_name(text: str) -> ProjectName:
 
 def filename(text: str) -> Filename:
     """`text` as a file name that can be one path component on disk and in a URL. Raises `InvalidName`."""
+    if len(text) <= _MAX_FILENAME and _PLAIN_FILENAME.fullmatch(text) and ".." not in text:
+        return Filename(text)
     if not text or len(text.encode("utf-8", "surrogatepass")) > _MAX_FILENAME:
         raise InvalidName("file name", text, f"it must have 1 to {_MAX_FILENAME} bytes")
-    if _PLAIN_FILENAME.fullmatch(text) and ".." not in text:
-        return Filename(text)
     if text.startswith((".", "-")) or ".." in text:
         raise InvalidName("file name", text, "a leading '.' or '-' and '..' are not allowed")
     for character in text:
@@ -89,8 +90,10 @@ def distribution(name: Filename, project: ProjectName, *, legacy: bool = False) 
     Raises `InvalidName` when the name is neither, or belongs to another project.
     """
     try:
-        if name.endswith(".whl"):
-            found, version, _, _ = parse_wheel_filename(name)
+        if wheel := name.endswith(".whl"):
+            first, _, rest = name.partition("-")
+            middle, _, last = rest.partition("-")
+            found, version = _project_of_wheels(first, last), Version(middle)
         else:
             found, version = parse_sdist_filename(name)
     except (InvalidWheelFilename, InvalidSdistFilename, InvalidVersion) as error:
@@ -98,9 +101,19 @@ def distribution(name: Filename, project: ProjectName, *, legacy: bool = False) 
         if legacy and name.endswith(_LEGACY_ENDINGS) and stem.startswith(f"{project}-"):
             return Distribution(project=project, version=None, wheel=False)
         raise InvalidName("file name", name, "it is neither a wheel nor an sdist") from error
-    if str(found) != project:
+    if found != project:
         raise InvalidName("file name", name, f"it belongs to project {found}, not to {project}")
-    return Distribution(project=project, version=version, wheel=name.endswith(".whl"))
+    return Distribution(project=project, version=version, wheel=wheel)
+
+
+@lru_cache(maxsize=1024)
+def _project_of_wheels(first: str, last: str) -> str:
+    """The project of the wheels `<first>-<any version>-<last>`. Raises `InvalidWheelFilename`.
+
+    What stands around the version is the same in most names of a page, and reading the tags is most of the work.
+    No part of a wheel's name has a dash in it (PEP 427), so any version can stand for any other.
+    """
+    return parse_wheel_filename(f"{first}-0-{last}")[0]
 
 
 class Digest(msgspec.Struct, frozen=True, order=True):

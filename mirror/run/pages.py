@@ -33,7 +33,7 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
 
     def doubted(self, held: Collection[Filename]) -> list[Filename]:
         """The names in `held` that a refused entry may mean; any, when an entry could not be read at all."""
-        if self.page.status.status == "quarantined":
+        if not self.page.refused or self.page.status.status == "quarantined":
             return []
         unread = any(refusal.rule == UNREAD and refusal.file is None for refusal in self.page.refused)
         refused = {refusal.file for refusal in self.page.refused}

@@ -158,7 +158,11 @@ class ReportBuilder:
     def note(self, event: events.Event) -> None:
         """Count one event."""
         report = self.report
-        match event:
+        match event:  # the events of every page and file first, because there are so many of them
+            case events.BytesReceived(index=name) | events.PageAnswered(index=name) | events.PagePlanned(index=name):
+                _note_page(self._indexes[name], event)
+            case events.FileHeld(receipt=receipt):
+                _note_file(self._indexes[receipt.index], event)
             case events.Collided(collision=c):
                 collision = CollisionReport(tree=c.tree, project=c.project, owner=c.owner, hidden=list(c.hidden))
                 report.collisions.append(collision)
@@ -176,8 +180,6 @@ class ReportBuilder:
             case events.IndexSettled(index=name):
                 self._running.discard(name)
                 _note_index(self._indexes[name], event)
-            case events.FileHeld(receipt=receipt):
-                _note_file(self._indexes[receipt.index], event)
             case _:
                 if event.index not in self._indexes:  # trouble of an index that this run does not look at
                     self._indexes[event.index] = IndexReport(name=event.index)
@@ -204,26 +206,10 @@ def _note_refusal(index: IndexReport, refusal: Refusal) -> None:
     _incomplete(index)
 
 
-def _note_file(index: IndexReport, event: events.FileHeld) -> None:
-    index.files_fetched += event.fetched
-    index.files_recalled += not event.fetched
-    index.files_weak += event.receipt.weak
-
-
-def _note_index(
-    index: IndexReport,
-    event: events.IndexListed
-    | events.PageAnswered
-    | events.PagePlanned
-    | events.BytesReceived
-    | events.Trouble
-    | events.Warned
-    | events.IndexStopped
-    | events.IndexSettled,
-) -> None:
+def _note_page(index: IndexReport, event: events.BytesReceived | events.PageAnswered | events.PagePlanned) -> None:
     match event:
-        case events.IndexListed():
-            index.projects = event.projects
+        case events.BytesReceived():
+            index.bytes += event.size
         case events.PageAnswered():
             index.pages_unchanged += event.unchanged
             index.pages_fetched += not event.unchanged
@@ -233,8 +219,23 @@ def _note_index(
             index.to_fetch += len(event.fetch)
             index.to_fetch_bytes += sum(link.size or 0 for link in event.fetch)
             index.foreign_links += event.foreign
-        case events.BytesReceived():
-            index.bytes += event.size
+        case _:
+            assert_never(event)
+
+
+def _note_file(index: IndexReport, event: events.FileHeld) -> None:
+    index.files_fetched += event.fetched
+    index.files_recalled += not event.fetched
+    index.files_weak += event.receipt.weak
+
+
+def _note_index(
+    index: IndexReport,
+    event: events.IndexListed | events.Trouble | events.Warned | events.IndexStopped | events.IndexSettled,
+) -> None:
+    match event:
+        case events.IndexListed():
+            index.projects = event.projects
         case events.Trouble():
             trouble = TroubleReport(project=event.project, file=event.file, reason=event.reason, what=event.what)
             index.troubles.append(trouble)

@@ -25,8 +25,7 @@ _VOID = frozenset(
 _CLOSED_BY_THEIR_LIKE = frozenset(["a", "dd", "dt", "li", "option", "p", "td", "th", "tr"])
 _MAX_TAGS_PER_LINK, _MAX_MEAN_DEPTH = 32, 16
 _ALWAYS_ALLOWED = 1_000_000  # steps of the parser: some tenths of a second at most
-_FOR_PEOPLE = 'form, meta[http-equiv="refresh" i]'
-_SIGN_IN = 'input[type="password" i]'
+_FEW_TAGS = 1_000  # so few take half of that at most, were each inside the one before
 
 
 class Anchor(msgspec.Struct, frozen=True):
@@ -36,6 +35,11 @@ class Anchor(msgspec.Struct, frozen=True):
     text: str
     attributes: dict[str, str | None]
     """All attributes, lower-case names; None where one was written without a value."""
+
+    @property
+    def path(self) -> str:
+        """The href without its query and fragment."""
+        return self.href.partition("#")[0].partition("?")[0]
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,23 +66,34 @@ def read(page: str, *, max_anchors: int) -> Page:
     _check_whole(page)
     _check_bounds(page, max_anchors)
     tree = LexborHTMLParser(page)
-    metas: dict[str, str] = {}
-    for meta in tree.css("meta[name]"):
-        attributes = meta.attributes
-        metas.setdefault((attributes["name"] or "").lower(), attributes.get("content") or "")
-    status = metas.get("pypi:project-status")
-    base = tree.css_first("base[href]")
+    metas = _attributes(tree, "meta")
+    said: dict[str, str] = {}
+    for meta in metas:
+        if "name" in meta:
+            said.setdefault((meta["name"] or "").lower(), meta.get("content") or "")
+    status = said.get("pypi:project-status")
+    moves_on = any(_word(meta, "http-equiv") == "refresh" for meta in metas)
     return Page(
         anchors=[
             Anchor((attributes["href"] or "").strip(), node.text().strip(), attributes)
-            for node, attributes in ((node, node.attributes) for node in tree.css("a[href]"))
+            for node in tree.tags("a")
+            if "href" in (attributes := node.attributes)
         ],
-        base=base.attributes["href"] if base else None,
-        version=metas.get("pypi:repository-version"),
-        marker=None if status is None else wire.Marker(status, metas.get("pypi:project-status-reason")),
-        password=tree.css_first(_SIGN_IN) is not None,
-        for_people=tree.css_first(_FOR_PEOPLE) is not None,
+        base=next((base["href"] for base in _attributes(tree, "base") if "href" in base), None),
+        version=said.get("pypi:repository-version"),
+        marker=None if status is None else wire.Marker(status, said.get("pypi:project-status-reason")),
+        password=any(_word(field, "type") == "password" for field in _attributes(tree, "input")),
+        for_people=moves_on or bool(tree.tags("form")),
     )
+
+
+def _attributes(tree: LexborHTMLParser, tag: str) -> list[dict[str, str | None]]:
+    """Those of every `tag`, in order: CSS selectors need an engine of their own, which costs more than a small page."""
+    return [node.attributes for node in tree.tags(tag)]
+
+
+def _word(attributes: dict[str, str | None], name: str) -> str:
+    return (attributes.get(name) or "").lower()
 
 
 def _check_whole(page: str) -> None:
@@ -100,6 +115,8 @@ def _check_bounds(page: str, max_anchors: int) -> None:
 
     Depth is counted so that it is never too small: an end tag closes nothing but the element just opened.
     """
+    if page.count("<") <= min(max_anchors, _FEW_TAGS):
+        return
     open_elements: list[str] = []
     anchors = steps = 0
     for count, tag in enumerate(_TAG.finditer(page)):
@@ -146,5 +163,5 @@ def _metadata(value: str) -> bool | dict[str, str]:
 
 def leads_to_a_file(anchor: Anchor) -> bool:
     """Whether the href could name a file: not a page's own place, its parent or another directory."""
-    path = re.split("[?#]", anchor.href, maxsplit=1)[0]
+    path = anchor.path
     return not path.endswith("/") and path not in ("", ".", "..")

@@ -164,9 +164,10 @@ def contradictory(digests: Iterable[Digest]) -> bool:
 
 def _announced(file: wire.File) -> tuple[Digest, ...]:
     """The digests in `hashes` and in the URL's fragment (PEP 503), strongest first, as far as they can be checked."""
-    pairs: list[tuple[str, Any]] = list((file.hashes or {}).items())
-    if "#" in file.url:
-        for part in file.url.partition("#")[2].split("&"):
+    pairs: list[tuple[str, Any]] = list(file.hashes.items()) if file.hashes else []
+    fragment = file.url.partition("#")[2]
+    if fragment:
+        for part in fragment.split("&"):
             # Gitea once wrote sha256-<hex>. What is no digest (`egg=`, `subdirectory=`) is none to check.
             algorithm, _, value = part.partition("=" if "=" in part else "-")
             pairs.append((algorithm, value))
@@ -210,7 +211,9 @@ def _upload_time(value: Any) -> str | None:
 
 def _requires_python(text: str | None) -> str | None:
     """As the index wrote it, valid or not: installers ignore an invalid one, and so they must see it."""
-    text = scrub(text or "").strip()
+    if text is None:
+        return None
+    text = scrub(text).strip()
     if len(text) > _MAX_REQUIRES_PYTHON or not text.isprintable():
         why = f"its Requires-Python is longer than {_MAX_REQUIRES_PYTHON} characters, or not printable"
         raise _NotTakenError("PEP 503", why, _ENTRY_REMEDY)

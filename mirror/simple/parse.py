@@ -8,7 +8,6 @@ a page taken for complete can withdraw files. No message and no refusal holds a 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from typing import Literal, get_args
 from urllib.parse import unquote
@@ -217,7 +216,7 @@ def _refused(index: IndexName, text: str | None, rule: str, why: str) -> Refusal
 
 
 def _path(anchor: html.Anchor) -> str:
-    return re.split("[?#]", anchor.href, maxsplit=1)[0].rstrip("/")
+    return anchor.path.rstrip("/")
 
 
 def _leads_on(anchor: html.Anchor) -> bool:

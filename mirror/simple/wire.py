@@ -24,6 +24,7 @@ CORE_METADATA: tuple[tuple[str, str | None], ...] = (
     ("data-dist-info-metadata", None),  # PEP 714: PyPI wrote the HTML name into JSON, by mistake
 )
 """The JSON key and the HTML attribute that announce core metadata; the first one present decides."""
+_METADATA = tuple(key.replace("-", "_") for key, _ in CORE_METADATA)
 
 
 class Meta(msgspec.Struct, frozen=True, rename="kebab"):
@@ -67,8 +68,8 @@ class File(msgspec.Struct, frozen=True, rename="kebab"):
     @property
     def metadata(self) -> bool | Mapping[str, Any]:
         """Whether core metadata is announced, or its digests, under the first name that is present."""
-        for key, _ in CORE_METADATA:
-            value: bool | dict[str, Any] | None = getattr(self, key.replace("-", "_"))
+        for name in _METADATA:
+            value: bool | dict[str, Any] | None = getattr(self, name)
             if value is not None:
                 return value
         return False

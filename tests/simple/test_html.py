@@ -88,6 +88,19 @@ def test_links_to_directories_are_no_files(href: str) -> None:
     assert page.refused == ()
 
 
+def test_a_link_in_a_drawing_does_not_lose_the_page() -> None:
+    """SVG has anchors of its own, whose `xlink:href` a parser may or may not take for an href."""
+    page = parsed(html_page(f'<svg><a xlink:href="{WHEEL}">x</a></svg>{ROW}'), HTML)
+    assert SDIST in [link.filename for link in page.links]
+
+
+@pytest.mark.parametrize("count", [101, 2000])
+def test_a_page_of_too_many_links_is_bad(count: int) -> None:
+    """Whatever they lead to."""
+    with pytest.raises(BadPage, match="more than 100 links"):
+        parsed(html_page("<a>x</a>" * count), HTML)
+
+
 @pytest.mark.parametrize(
     "content",
     [

@@ -5,9 +5,19 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from mirror.errors import InvalidName
-from mirror.model.names import digest, distribution, filename, index_name, project_name, variable_part
+from mirror.model.names import (
+    Filename,
+    ProjectName,
+    digest,
+    distribution,
+    filename,
+    index_name,
+    project_name,
+    variable_part,
+)
 
 
 @pytest.mark.parametrize("text", ["", "-a", "a/b", "a b", "é", "a" * 65, "..", "a\n"])
@@ -87,6 +97,23 @@ def test_a_file_of_another_project_or_kind_is_refused(text: str) -> None:
     """The message says which."""
     with pytest.raises(InvalidName, match=r"belongs to project|neither a wheel nor an sdist"):
         distribution(filename(text), project_name("foo"))
+
+
+WHEEL_PARTS = ["foo", "Foo", "f_oo", "f__oo", "1.0", "1!2.0+x.1", "x", "7", "b7", "py2.py3", "none", "any", "", "a..b"]
+
+
+@given(st.lists(st.sampled_from(WHEEL_PARTS), min_size=1, max_size=7).map("-".join))
+def test_wheel_names_are_those_of_packaging(stem: str) -> None:
+    """What it takes for a project is taken, with its version; what it refuses is refused."""
+    name = Filename(f"{stem}.whl")
+    try:
+        project, version, _, _ = parse_wheel_filename(name)
+    except InvalidWheelFilename:
+        with pytest.raises(InvalidName, match="neither a wheel"):
+            distribution(name, project_name("foo"))
+    else:
+        found = distribution(name, ProjectName(project))
+        assert (found.project, found.version, found.wheel) == (str(project), version, True)
 
 
 def test_odd_old_names_can_be_allowed() -> None:
