@@ -51,17 +51,12 @@ class Authenticator:
         self._accepted_epoch = -1
         self._rejected: set[tuple[bytes, bytes]] = set()
         self._given_up: Failure | None = None
+        self.account = "anonymous"
+        """As whom this index is asked, without the secret: `anonymous`, or the kind and a digest of the user name."""
 
     async def start(self) -> None:
         """Look the secret up. Raises `Failure` when a configured source cannot give it."""
         self._take(await self._look_up())
-
-    @property
-    def account(self) -> str:
-        """As whom this index is asked, without the secret: `anonymous`, or the kind and a digest of the user name."""
-        if self._credential is None:
-            return "anonymous"
-        return f"{self._credential.kind} {hashlib.sha256(self._credential.username).hexdigest()}"
 
     @property
     def kind(self) -> str:
@@ -112,7 +107,9 @@ class Authenticator:
         self._credential = credential
         self._stale_at = None
         if credential is None:
+            self.account = "anonymous"
             return
+        self.account = f"{credential.kind} {hashlib.sha256(credential.username).hexdigest()}"
         self._identities.append(_identity(credential))
         self._header = _authorization(credential)
         if credential.expires is not None:
