@@ -120,7 +120,7 @@ def _check(root: Path, path: Path, content: Content, digests: dict[tuple[int, in
         if any(kind == "file" for _, kind in content.owners) and status.st_size != content.size:
             return damage("size", f"it has {status.st_size} bytes of {content.size}")
         if key not in digests:
-            digests[key] = _digest(descriptor)
+            digests[key] = _digest(descriptor, status.st_size)
     except OSError as error:
         return damage("unreadable", error.strerror or errno.errorcode.get(error.errno or 0, "it cannot be read"))
     finally:
@@ -133,8 +133,8 @@ def digest_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _digest(descriptor: int) -> str:
-    value, buffer = hashlib.sha256(), bytearray(_BUFFER)
+def _digest(descriptor: int, size: int) -> str:
+    value, buffer = hashlib.sha256(), bytearray(min(size + 1, _BUFFER))  # most are small, and a buffer is cleared
     view = memoryview(buffer)
     os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
     os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
