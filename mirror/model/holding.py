@@ -17,6 +17,7 @@ from mirror.model.names import Filename, IndexName, ProjectName
 
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 _DECODER = msgspec.json.Decoder(Receipt)
+_WORTH_IT = 1024  # bytes; to compress less takes the time of a whole request, and saves next to nothing
 _LEVEL = 1  # of zlib: higher ones cost more time than the space that they save is worth
 
 
@@ -30,12 +31,12 @@ class HeldProject(msgspec.Struct, frozen=True, kw_only=True):
     count: int = 0
     """How many files there are."""
     packed: bytes = b""
-    """`lines`, compressed; nothing where there is no file."""
+    """`lines`, compressed unless they are few; nothing where there is no file."""
 
     @property
     def lines(self) -> bytes:
         """The lines of the manifest for the files, each with its end."""
-        return zlib.decompress(self.packed) if self.packed else b""
+        return self.packed if self.packed[:1] in (b"", b"{") else zlib.decompress(self.packed)
 
     @property
     def files(self) -> tuple[Receipt, ...]:
@@ -84,7 +85,8 @@ def held_project(project: Project, files: Iterable[Receipt], before: HeldProject
     lines = _ENCODER.encode_lines(ordered)
     if before is not None and before.project == project and before.lines == lines:
         return before
-    return HeldProject(project=project, count=len(ordered), packed=zlib.compress(lines, _LEVEL) if lines else b"")
+    packed = lines if len(lines) < _WORTH_IT else zlib.compress(lines, _LEVEL)
+    return HeldProject(project=project, count=len(ordered), packed=packed)
 
 
 def differing(before: Holdings, after: Holdings) -> Iterator[tuple[HeldProject | None, HeldProject | None]]:

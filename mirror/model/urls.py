@@ -24,6 +24,7 @@ _ABSOLUTE = re.compile(r"https?://", re.IGNORECASE)
 _BARE = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
 _PLAIN_PATH = re.compile(r"(?:/(?!\.)[A-Za-z0-9_~!$&'()*+,;=:@.-]*)+")
 _SEGMENT = r"(?!\.)[A-Za-z0-9_~!$&'()*+,;=@.-]+"
+_NAME = re.compile(r"[a-z0-9-]+")
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\]")
 _FRAGMENT = r"(?:#[A-Za-z0-9_=&%.-]*)?"
 _RELATIVE = re.compile(rf"((?:\.\./)*)({_SEGMENT}(?:/{_SEGMENT})*/?){_FRAGMENT}")
@@ -96,7 +97,9 @@ class Url(msgspec.Struct, frozen=True):
     def child(self, segment: str) -> Url:
         """The directory `segment` below this one, with a trailing slash."""
         base = self.path if self.path.endswith("/") else f"{self.path}/"
-        return Url(self.origin, f"{base}{quote(segment, safe='')}/", None)
+        if not _NAME.fullmatch(segment):
+            segment = quote(segment, safe="")
+        return Url(self.origin, f"{base}{segment}/")
 
     def with_suffix(self, suffix: str) -> Url:
         """The same URL with `suffix` behind its path (PEP 658's `.metadata`); the query stays."""
