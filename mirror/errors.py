@@ -98,6 +98,7 @@ class Reason(StrEnum):
     INTERRUPTED = "interrupted"
     CONFIGURATION = "configuration"
     LOST = "lost-locally"
+    NO_UPLOAD_TIME = "no-upload-time"
     NO_SPACE = "no-space"
     TIME = "time-is-up"
     DEFECT = "defect"

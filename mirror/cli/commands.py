@@ -11,12 +11,13 @@ from typing import Any
 import anyio
 import msgspec
 
-from mirror.cli.output import say, showing, size_text, summary
+from mirror.cli.output import explanation, say, showing, size_text, summary
 from mirror.config.load import Settings, find_config, load
 from mirror.config.schema import json_schema as config_schema
 from mirror.errors import ConfigError, Problem
-from mirror.model.names import Filename, IndexName, filename, index_name
+from mirror.model.names import Filename, IndexName, ProjectName, filename, index_name, project_name
 from mirror.model.secret import scrub
+from mirror.run import events
 from mirror.run import report as reports
 from mirror.run.check import check
 from mirror.run.night import night
@@ -33,10 +34,20 @@ def sync_command(options: argparse.Namespace) -> int:
         accept_changed=_changed(options.accept_changed, settings),
         max_duration=options.max_duration,
         dry_run=options.dry_run,
+        explain=_explained(options),
     )
     _check_writable(options.report)
+    explanations: list[events.Explained] = []
     with showing(quiet=options.quiet, verbose=options.verbose) as observer:
-        report = night(settings, wish, observer)
+
+        def observe(event: events.Event) -> None:
+            if isinstance(event, events.Explained):
+                explanations.append(event)
+            observer(event)
+
+        report = night(settings, wish, observe)
+    for explained in sorted(explanations, key=lambda event: event.index):
+        sys.stdout.write(scrub(explanation(explained)))
     if options.report == "-":
         sys.stdout.write(report.encode().decode())
     elif options.report:
@@ -46,6 +57,17 @@ def sync_command(options: argparse.Namespace) -> int:
     elif report.error:
         say(f"failed: {report.error}")
     return report.exit_code
+
+
+def _explained(options: argparse.Namespace) -> ProjectName | None:
+    """The project that `--explain` names. Raises `ConfigError` and `InvalidName`."""
+    if options.explain is None:
+        return None
+    if not options.dry_run:
+        raise ConfigError([Problem("--explain", "it only looks", "add --dry-run")])
+    if options.report == "-":
+        raise ConfigError([Problem("--explain", "standard output is the report's", "name a file for --report")])
+    return project_name(options.explain)
 
 
 def _write_report(path: Path, report: reports.Report) -> None:

@@ -124,6 +124,9 @@ def _parser() -> argparse.ArgumentParser:
         "sync", parents=[common, some, talk, loud], help="the nightly job: crawl, fetch, verify, publish"
     )
     sync.add_argument("--dry-run", action="store_true", help="read the pages, fetch and change nothing")
+    sync.add_argument(
+        "--explain", metavar="PROJECT", help="with --dry-run: every file of this project, kept or dropped, and why"
+    )
     sync.add_argument("--report", metavar="FILE", help="write the JSON report there; - for standard output")
     sync.add_argument(
         "--accept-shrink",

@@ -183,6 +183,20 @@ def summary(report: Report) -> str:
     return "\n".join(lines)
 
 
+def explanation(explained: events.Explained) -> str:
+    """What is decided of every file of one page: a line each, with its rule and why."""
+    where = f"index {explained.index}, project {explained.project}"
+    if explained.failed is not None:
+        return f"{where}: {explained.failed}\n"
+    kept = sum(verdict.kept for verdict in explained.verdicts)
+    lines = [f"{where}: {kept} of {len(explained.verdicts) + len(explained.refused)} files kept"]
+    for verdict in explained.verdicts:
+        decided = f"kept     {verdict.link.filename}" if verdict.kept else f"dropped  {verdict.link.filename}"
+        lines.append(f"{decided}  {verdict.why}" if verdict.kept else f"{decided}  {verdict.rule}: {verdict.why}")
+    lines += [f"refused  {refusal.file or '-'}  {refusal.rule}: {refusal.why}" for refusal in explained.refused]
+    return "\n".join(lines) + "\n"
+
+
 def _index_line(index: IndexReport) -> str:
     text = f"{index.name}: {index.state}"
     if index.reason:

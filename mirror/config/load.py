@@ -14,7 +14,9 @@ from typing import Any
 
 from mirror.config import build, decode, tables, uv
 from mirror.config.entries import gather
+from mirror.config.environments import check_names, environments
 from mirror.config.problems import Place, Report
+from mirror.config.rules import rules
 from mirror.config.schema import CONCURRENCY, MIN_FREE
 from mirror.config.settings import Settings
 from mirror.config.sizes import size
@@ -58,6 +60,11 @@ def load(path: Path | None, *, from_uv: Path | None = None, root: Path | None = 
     )
     if not entries and not report.problems:
         report.add(here.at("index"), "no index is configured", "add an [[index]] with a name and a url")
+    machines, sound = environments(top.get("environment", []), here.at("environment"), report)
+    if sound:
+        check_names(defaults, machines, here.at("defaults"), report)
+        for entry in entries:
+            check_names(entry.values, machines, entry.place, report)
     built = {entry.name: build.index(entry, defaults, report) for entry in entries}
     merged = trees(top.get("tree", []), [entry.name for entry in entries if entry.named], here.at("tree"), report)
     retention = tables.retention(top.get("retention", {}), here.at("retention"), report)
@@ -72,6 +79,8 @@ def load(path: Path | None, *, from_uv: Path | None = None, root: Path | None = 
         max_requests=top.get("max_requests"),
         min_free=top.get("min_free", size(MIN_FREE)),
         retention=retention,
+        environments=tuple(machines.values()),
+        rules=MappingProxyType({e.name: rules(tables.over(defaults, e.values), machines) for e in entries}),
         secrets=MappingProxyType({index.name: sources for index, sources in whole}),
         files=tuple(file for file in (path, from_uv) if file is not None),
         warnings=tuple(report.warnings),

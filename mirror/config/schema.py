@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from mirror.config.cutoffs import CUTOFF_PATTERN
 from mirror.config.durations import DURATION_PATTERN
 from mirror.config.rates import RATE_PATTERN, REQUESTS_PATTERN
 from mirror.config.sizes import SIZE_PATTERN
@@ -40,6 +41,7 @@ Requests = Annotated[int, Meta(ge=1, le=10_000)]
 Rate = Annotated[int, Meta(ge=1)] | Annotated[str, Meta(pattern=RATE_PATTERN)]
 RequestRate = Annotated[str, Meta(pattern=REQUESTS_PATTERN)]
 Seconds = Annotated[float, Meta(gt=0, le=_DAY)]
+Cutoff = Annotated[bool, Meta(extra_json_schema={"const": False})] | Annotated[str, Meta(pattern=CUTOFF_PATTERN)]
 
 
 class SecretTable(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, kw_only=True):
@@ -88,6 +90,67 @@ class Shared(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, kw_only
         Meta(
             description="names, globs and specifiers of the projects to mirror; without the key, all that are listed",
             examples=[["secondpackage>=1.0", "acme-*"]],
+        ),
+    ] = UNSET
+    exclude: Annotated[
+        list[str] | UnsetType,
+        Meta(
+            description="names, globs and specifiers of what not to mirror, whatever `projects` says",
+            examples=[["acme-old", "secondpackage<2", "x-*"]],
+        ),
+    ] = UNSET
+    wheels: Annotated[Literal["always", "never"], Meta(description="whether to mirror wheels", examples=["never"])] = (
+        "always"
+    )
+    sdists: Annotated[
+        Literal["always", "never", "fallback"],
+        Meta(
+            description="whether to mirror sdists; fallback: only where a release lacks a wheel for an environment",
+            examples=["fallback"],
+        ),
+    ] = "always"
+    environments: Annotated[
+        list[str] | UnsetType,
+        Meta(
+            description="the [[environment]]s to mirror files for; without the key, all of them; []: any machine",
+            examples=[["prod"]],
+        ),
+    ] = UNSET
+    latest: Annotated[
+        Annotated[int, Meta(ge=1)] | UnsetType,
+        Meta(description="how many releases of a project to mirror, the latest; pre-releases apart", examples=[3]),
+    ] = UNSET
+    latest_prereleases: Annotated[
+        Annotated[int, Meta(ge=0)] | UnsetType,
+        Meta(description="how many pre-releases of a project to mirror; without the key, as `latest`", examples=[1]),
+    ] = UNSET
+    prereleases: Annotated[
+        Literal["allow", "disallow", "if-necessary"],
+        Meta(
+            description="whether to mirror pre-releases; if-necessary: only of a project that has nothing else",
+            examples=["disallow"],
+        ),
+    ] = "allow"
+    yanked: Annotated[
+        Literal["keep", "drop"],
+        Meta(description="keep: yanked files are mirrored with their mark; drop: they are not", examples=["drop"]),
+    ] = "keep"
+    max_size: Annotated[
+        Bytes | UnsetType,
+        Meta(description="bytes, or text such as 500MiB: larger files are not mirrored", examples=["500MiB"]),
+    ] = UNSET
+    exclude_newer: Annotated[
+        Cutoff | UnsetType,
+        Meta(
+            description="an age, a date or a moment: later uploads are not mirrored; false: no limit",
+            examples=["7 days"],
+        ),
+    ] = UNSET
+    exclude_newer_package: Annotated[
+        dict[str, Cutoff] | UnsetType,
+        Meta(
+            description="exclude-newer for single projects, in place of the other",
+            examples=[{"secondpackage": False}],
         ),
     ] = UNSET
     credential_scope: Annotated[
@@ -262,6 +325,26 @@ class RetentionTable(msgspec.Struct, rename="kebab", forbid_unknown_fields=True,
     ] = GRACE
 
 
+class EnvironmentTable(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, kw_only=True):
+    """A machine that files are mirrored for: one Python on one platform."""
+
+    name: Annotated[Name, Meta(description="the environment's name", examples=["prod"])]
+    python: Annotated[
+        Word,
+        Meta(description="its Python, such as 3.11 (any patch release of it) or 3.11.4", examples=["3.11"]),
+    ]
+    platform: Annotated[
+        Word,
+        Meta(
+            description="its best platform tag: manylinux_2_28_x86_64, musllinux_1_2_aarch64, macosx_14_0_arm64, "
+            "win_amd64 and their like; what is older is implied",
+            examples=["manylinux_2_28_x86_64"],
+        ),
+    ]
+    implementation: Annotated[Literal["cp", "pp"], Meta(description="cp: CPython; pp: PyPy", examples=["pp"])] = "cp"
+    free_threaded: Annotated[bool, Meta(description="CPython without its global lock", examples=[True])] = False
+
+
 class TreeTable(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, kw_only=True):
     """A merged tree: the first index that has a project owns it."""
 
@@ -299,6 +382,9 @@ class Configuration(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, 
     ] = UNSET
     defaults: Annotated[Shared | UnsetType, Meta(description="keys for every index")] = UNSET
     index: Annotated[list[IndexTable] | UnsetType, Meta(description="the indexes to mirror")] = UNSET
+    environment: Annotated[
+        list[EnvironmentTable] | UnsetType, Meta(description="the machines to mirror files for; without any, for all")
+    ] = UNSET
     tree: Annotated[list[TreeTable] | UnsetType, Meta(description="merged trees")] = UNSET
     retention: Annotated[RetentionTable | UnsetType, Meta(description="what mirror gc leaves")] = UNSET
 

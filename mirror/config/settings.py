@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mirror.config.sources import SecretSources
+from mirror.model.environment import Environment
 from mirror.model.index import Index, Tree
 from mirror.model.names import IndexName
+from mirror.plan.filters import Rules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,10 @@ class Settings:
     min_free: int
     """Bytes of the root's disk that stay free."""
     retention: Retention
+    environments: tuple[Environment, ...] = ()
+    """The machines that are named, in the order of the configuration."""
+    rules: Mapping[IndexName, Rules]
+    """By what each index's files are chosen; every index has an entry."""
     secrets: Mapping[IndexName, SecretSources] = field(repr=False)
     """Where each index's credentials come from; every index has an entry."""
     files: tuple[Path, ...]

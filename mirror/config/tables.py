@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from mirror.config import decode
+from mirror.config.cutoffs import cutoff
 from mirror.config.durations import duration
 from mirror.config.problems import Place, Report
 from mirror.config.rates import rate, requests
@@ -23,9 +24,10 @@ from mirror.config.sizes import size
 from mirror.config.sources import FromCommand, FromEnv, FromFile, FromSystemd, Reference
 from mirror.errors import InvalidName, InvalidUrl
 from mirror.model import urls
-from mirror.model.names import IndexName, index_name
+from mirror.model.names import IndexName, ProjectName, index_name, project_name
 from mirror.model.secret import remember
 from mirror.model.urls import Origin
+from mirror.plan.filters import Cutoff
 from mirror.plan.select import Selection
 
 Values = dict[str, Any]
@@ -33,7 +35,7 @@ Refine = Callable[[Any, Place, Report], Any]
 
 _MEANINGLESS = "remove it: it is uv's key and means nothing to a mirror"
 _UV_KEYS = dict.fromkeys(
-    ("explicit", "default", "publish-url", "format", "ignore-error-codes", "cache-control", "exclude-newer"),
+    ("explicit", "default", "publish-url", "format", "ignore-error-codes", "cache-control"),
     _MEANINGLESS,
 )
 _BESIDE_TREES = ("manifest.jsonl", "pins.jsonl")
@@ -57,7 +59,7 @@ _REFERENCE_EXAMPLE = (
 
 def top(raw: object, place: Place, report: Report) -> Values:
     """The values of the keys before all tables; the tables and paths are as they were written."""
-    by_hand = ("defaults", "index", "tree", "retention")
+    by_hand = ("defaults", "index", "tree", "retention", "environment")
     return _refined(decode.table(raw, Configuration, place, report, by_hand=by_hand), place, report)
 
 
@@ -200,6 +202,31 @@ def _projects(entries: list[str], place: Place, report: Report) -> tuple[str, ..
     return tuple(entries) if len(report.problems) == before else None
 
 
+def _cutoff(value: bool | str, place: Place, report: Report) -> Cutoff | Literal[False] | None:
+    """False for no limit: None would be a value that is left out."""
+    if isinstance(value, bool):
+        if value:
+            report.add(place, "is no limit", 'write for example "7 days", "2026-01-01", or false for none')
+        return False
+    try:
+        return cutoff(value)
+    except ValueError:
+        what = "is a day that does not exist, or more than a hundred years"
+        report.add(place, what, 'write for example "7 days" or "2026-01-01"')
+        return None
+
+
+def _cutoffs(values: dict[str, bool | str], place: Place, report: Report) -> dict[ProjectName, Cutoff | None]:
+    found: dict[ProjectName, Cutoff | None] = {}
+    for name, value in values.items():
+        limit = _cutoff(value, place.at(name), report)
+        try:
+            found[project_name(name)] = limit or None
+        except InvalidName as error:
+            report.add(place.at(name), f"is not a valid {error.kind}", error.why)
+    return found
+
+
 def _origins(texts: list[str], place: Place, report: Report) -> frozenset[Origin]:
     origins: set[Origin] = set()
     for number, text in enumerate(texts, 1):
@@ -272,6 +299,10 @@ def _reference(raw: object, place: Place, report: Report) -> Reference | None:
 
 _REFINE: Mapping[str, Refine] = {
     "projects": _projects,
+    "exclude": _projects,
+    "max_size": _plain(size),
+    "exclude_newer": _cutoff,
+    "exclude_newer_package": _cutoffs,
     "max_rate": _plain(rate),
     "max_requests": _plain(requests),
     "max_page_size": _plain(size),

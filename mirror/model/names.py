@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import NewType
 
 import msgspec
+from packaging.tags import Tag
 from packaging.utils import (
     InvalidSdistFilename,
     InvalidWheelFilename,
@@ -77,11 +78,13 @@ def filename(text: str) -> Filename:
 
 
 class Distribution(msgspec.Struct, frozen=True, kw_only=True):
-    """What a file's name says: its project, its version (None for a legacy name), and whether it is a wheel."""
+    """What a file's name says: its project, its version (None for a legacy name), and for which machines a wheel is."""
 
     project: ProjectName
     version: Version | None
     wheel: bool
+    tags: frozenset[Tag] = frozenset()
+    """Of a wheel: each machine that supports one of them can use it (PEP 425)."""
 
 
 def distribution(name: Filename, project: ProjectName, *, legacy: bool = False) -> Distribution:
@@ -89,11 +92,13 @@ def distribution(name: Filename, project: ProjectName, *, legacy: bool = False) 
 
     Raises `InvalidName` when the name is neither, or belongs to another project.
     """
+    tags: frozenset[Tag] = frozenset()
     try:
         if wheel := name.endswith(".whl"):
             first, _, rest = name.partition("-")
             middle, _, last = rest.partition("-")
-            found, version = _project_of_wheels(first, last), Version(middle)
+            found, tags = _wheels(first, last)
+            version = Version(middle)
         else:
             found, version = parse_sdist_filename(name)
     except (InvalidWheelFilename, InvalidSdistFilename, InvalidVersion) as error:
@@ -103,17 +108,18 @@ def distribution(name: Filename, project: ProjectName, *, legacy: bool = False) 
         raise InvalidName("file name", name, "it is neither a wheel nor an sdist") from error
     if found != project:
         raise InvalidName("file name", name, f"it belongs to project {found}, not to {project}")
-    return Distribution(project=project, version=version, wheel=wheel)
+    return Distribution(project=project, version=version, wheel=wheel, tags=tags)
 
 
 @lru_cache(maxsize=1024)
-def _project_of_wheels(first: str, last: str) -> str:
-    """The project of the wheels `<first>-<any version>-<last>`. Raises `InvalidWheelFilename`.
+def _wheels(first: str, last: str) -> tuple[str, frozenset[Tag]]:
+    """The project and the tags of the wheels `<first>-<any version>-<last>`. Raises `InvalidWheelFilename`.
 
     What stands around the version is the same in most names of a page, and reading the tags is most of the work.
     No part of a wheel's name has a dash in it (PEP 427), so any version can stand for any other.
     """
-    return parse_wheel_filename(f"{first}-0-{last}")[0]
+    found, _, _, tags = parse_wheel_filename(f"{first}-0-{last}")
+    return found, tags
 
 
 class Digest(msgspec.Struct, frozen=True, order=True):

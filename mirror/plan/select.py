@@ -17,20 +17,24 @@ from packaging.version import Version
 from mirror.errors import InvalidName
 from mirror.model.names import ProjectName, project_name
 
-_GLOB = re.compile(r"[*?]")
+_GLOB = re.compile(r"[^<>=!~]*[*?]")  # before any operator: `one==1.*` is a specifier
 _SEPARATORS = re.compile(r"[-_.]+")
 
 
 class Selection:
-    """The wish for one index, from the texts of its `projects` key; None wishes for everything."""
+    """The wish for one index, from the texts of its `projects` key; None wishes for everything.
 
-    def __init__(self, entries: Sequence[str] | None) -> None:
+    Projects that `exclude` names as a whole, by name or glob, are not wished for.
+    """
+
+    def __init__(self, entries: Sequence[str] | None, exclude: Sequence[str] = ()) -> None:
         """Raises `InvalidName` at the first entry that is neither a name, a glob nor a specifier."""
         self._everything = entries is None
+        self._excluded = Selection(exclude) if exclude else None
         self._specifiers: dict[ProjectName, list[SpecifierSet]] = {}
         self._globs: list[re.Pattern[str]] = []
         for entry in entries or ():
-            if _GLOB.search(entry):
+            if _GLOB.match(entry):
                 self._globs.append(_glob(entry))
             else:
                 name, specifier = _requirement(entry)
@@ -39,7 +43,7 @@ class Selection:
     @property
     def names(self) -> tuple[ProjectName, ...]:
         """The projects that are wished for by name, sorted."""
-        return tuple(sorted(self._specifiers))
+        return tuple(sorted(project for project in self._specifiers if self.wants_project(project)))
 
     @property
     def needs_list(self) -> bool:
@@ -48,7 +52,13 @@ class Selection:
 
     def wants_project(self, project: ProjectName) -> bool:
         """Whether anything of `project` is wished for."""
+        if self._excluded is not None and self._excluded.takes_whole(project):
+            return False
         return self._everything or project in self._specifiers or self._globbed(project)
+
+    def takes_whole(self, project: ProjectName) -> bool:
+        """Whether every version of `project` is meant, whatever it is called."""
+        return not self.narrows(project) or any(not specifier for specifier in self._specifiers.get(project, ()))
 
     def narrows(self, project: ProjectName) -> bool:
         """Whether the versions of `project` matter."""
@@ -87,4 +97,6 @@ def _requirement(entry: str) -> tuple[ProjectName, SpecifierSet]:
         raise InvalidName("project", entry, "write a name, a glob or a specifier such as name>=1.0") from error
     if requirement.extras or requirement.marker or requirement.url:
         raise InvalidName("project", entry, "extras, markers and URLs choose no files; write name and version only")
+    if requirement.specifier.is_unsatisfiable():
+        raise InvalidName("project", entry, "no version can satisfy its specifier")
     return project_name(requirement.name), requirement.specifier

@@ -43,7 +43,7 @@ async def check(settings: Settings, options: Options) -> list[Look]:
             async with open_session(index, secrets, traffic, anyio.Event()) as session:
                 await session.start()
                 authentication = session.authentication
-                answer = await _ask(session)
+                answer = await _ask(session, Selection(index.projects, settings.rules[index.name].exclude))
         except Failure as failure:
             failed = failure
         except Exception as error:  # noqa: BLE001 - as in sync: one index's surprise is not the others'
@@ -62,19 +62,19 @@ async def check(settings: Settings, options: Options) -> list[Look]:
     return [looks[index.name] for index in options.chosen(settings)]
 
 
-async def _ask(session: Session) -> str:
-    names = Selection(session.index.projects).names
+async def _ask(session: Session, selection: Selection) -> str:
+    names = selection.names
     try:
-        return await session.page(None, Validators(), partial(_read_list, session.index)) or ""
+        return await session.page(None, Validators(), partial(_read_list, session.index, selection)) or ""
     except Failure as failure:
         if failure.reason not in NO_LIST or not names:
             raise
     return await session.page(names[0], Validators(), partial(_read_page, session.index, names[0])) or ""
 
 
-def _read_list(index: Index, page: Page) -> str:
+def _read_list(index: Index, selection: Selection, page: Page) -> str:
     found = parse_project_list(page.body, page.content_type, index.name, max_projects=MAX_PROJECTS)
-    wanted = len(Selection(index.projects).projects(found.projects))
+    wanted = len(selection.projects(found.projects))
     return f"lists {len(found.projects)} projects, {wanted} of them wanted, as {page.content_type}"
 
 

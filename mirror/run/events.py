@@ -9,6 +9,7 @@ import msgspec
 from mirror.errors import Reason
 from mirror.model.files import FileLink, Receipt, Refusal
 from mirror.model.names import Filename, IndexName, ProjectName
+from mirror.plan.filters import Verdict
 from mirror.plan.merge import Collision, MergedTree
 
 
@@ -88,6 +89,16 @@ class Warned(_Event, frozen=True, kw_only=True):
     what: str
 
 
+class Explained(_Event, frozen=True, kw_only=True):
+    """What was asked for by `--explain`: what is decided of every file of one page; `failed` says why there is none."""
+
+    index: IndexName
+    project: ProjectName
+    verdicts: tuple[Verdict, ...]
+    refused: tuple[Refusal, ...]
+    failed: str | None = None
+
+
 class IndexStopped(_Event, frozen=True, kw_only=True):
     """Nothing of this index changes tonight, and why."""
 
@@ -153,6 +164,7 @@ Event = (
     | Refused
     | Trouble
     | Warned
+    | Explained
     | IndexStopped
     | IndexSettled
     | Collided

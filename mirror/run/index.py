@@ -75,7 +75,8 @@ class _Work(msgspec.Struct, kw_only=True):
 class IndexRun:
     """The night of `session.index`, of which `before` is published now.
 
-    `pins` are files that were held once, `accepted` names whose other bytes a person wants.
+    `pins` are files that were held once, `accepted` names whose other bytes a person wants, `explain` a project of
+    which every decision is told.
     """
 
     def __init__(
@@ -92,12 +93,13 @@ class IndexRun:
         accepted: Collection[Filename] = (),
         accept_shrink: bool = False,
         dry: bool = False,
+        explain: ProjectName | None = None,
     ) -> None:
         self._session, self._index = session, session.index
         self._pages, self._files, self._committer = pages, files, committer
         self._before, self._emit, self._stop = before, emit, stop
         self._pins, self._accepted = pins, accepted
-        self._accept_shrink, self._dry = accept_shrink, dry
+        self._accept_shrink, self._dry, self._explain = accept_shrink, dry, explain
         self._work: dict[ProjectName, _Work] = {}
         self._answers: dict[ProjectName, Answer] = {}
         self._validators: dict[ProjectName, Validators] = {}
@@ -110,6 +112,8 @@ class IndexRun:
         names: tuple[ProjectName, ...] | None = None
         with self._scope:
             await self._session.start()
+            if self._explain is not None:
+                await self._pages.explain(self._explain)
             names = await self._pages.names()
             self._emit(events.IndexListed(index=self._index.name, projects=len(names)))
             await self._crawl(names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 
 from mirror.config.load import Settings
 from mirror.config.secrets import SecretResolver
@@ -46,7 +47,7 @@ class Owners:
     async def _link(self, receipt: Receipt) -> FileLink:
         """Where the index of `receipt` offers it today. Raises `Failure`."""
         session = await self._session(receipt.index)
-        reader = PageReader(session, self._store.cache, {}, self._emit, accept_shrink=False)
+        reader = PageReader(session, self._store.cache, {}, self._emit, accept_shrink=False, now=datetime.now(UTC))
         answered = await reader.read(receipt.project)
         links = answered.page.links if answered is not None else ()
         for link in links:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from datetime import datetime
 from functools import partial
 
 import msgspec
 
 from mirror.errors import Failure, Reason
-from mirror.model.files import FileLink, ProjectList, ProjectPage, Source, Validators
+from mirror.model.files import FileLink, ProjectList, ProjectPage, Refusal, Source, Validators
 from mirror.model.holding import HeldProject, Holding, names_fingerprint
 from mirror.model.names import Filename, IndexName, ProjectName, distribution
 from mirror.net.session import PAGE_ACCEPT, Page, Session
+from mirror.plan.filters import Rules, Verdict, judge, next_change
 from mirror.plan.select import Selection
 from mirror.plan.settle import shrunk
 from mirror.run import events
@@ -30,27 +32,51 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
     page: ProjectPage
     wanted: tuple[FileLink, ...]
     validators: Validators
+    unjudged: frozenset[Filename] = frozenset()
+    """What is not wanted only because the index does not tell what a rule needs."""
 
     def doubted(self, held: Collection[Filename]) -> list[Filename]:
-        """The names in `held` that a refused entry may mean; any, when an entry could not be read at all."""
-        if not self.page.refused or self.page.status.status == "quarantined":
+        """The names in `held` that a refused entry may mean, or that could not be judged.
+
+        Any, when an entry could not be read at all.
+        """
+        if not (self.page.refused or self.unjudged) or self.page.status.status == "quarantined":
             return []
         unread = any(refusal.rule == UNREAD and refusal.file is None for refusal in self.page.refused)
         refused = {refusal.file for refusal in self.page.refused}
-        return [name for name in held if unread or shown(name) in refused]
+        return [name for name in held if unread or name in self.unjudged or shown(name) in refused]
+
+
+class _Read(msgspec.Struct, frozen=True):
+    """A project page as it came, as it was read, and what is decided of its files; None: all are wanted."""
+
+    page: Page
+    parsed: ProjectPage
+    verdicts: tuple[Verdict, ...] | None
 
 
 class PageReader:
     """Reads the pages of `session.index`, of which `before` is published."""
 
     def __init__(
-        self, session: Session, cache: Cache, before: Holding, emit: events.Emit, *, accept_shrink: bool
+        self,
+        session: Session,
+        cache: Cache,
+        before: Holding,
+        emit: events.Emit,
+        *,
+        accept_shrink: bool,
+        now: datetime,
+        rules: Rules = Rules(),  # noqa: B008 - it is a frozen value
     ) -> None:
-        """Raises `InvalidName` when the index's `projects` are not checked."""
+        """`now` is the moment at which `rules` are asked. Raises `InvalidName` when `projects` are not checked."""
         self._session, self._index = session, session.index
         self._cache, self._before, self._emit = cache, before, emit
         self._accept_shrink = accept_shrink
-        self._selection = Selection(self._index.projects)
+        self._now, self._rules = now, rules
+        self._selection = Selection(self._index.projects, rules.exclude)
+        self._changes: dict[ProjectName, datetime] = {}
+        self._unsized = False
         self._list_validators = Validators()
         self.listed = True
         """Whether it is known which projects there are: False when a list that is needed was not had."""
@@ -102,12 +128,38 @@ class PageReader:
         )
         if found is None:
             return None
-        page, parsed = found
+        page, parsed, verdicts = found.page, found.parsed, found.verdicts
         for refusal in parsed.refused:
             self._emit(events.Refused(refusal=refusal))
         self._warn(*(f"project {name}: {warning}" for warning in parsed.warnings))
-        wanted = tuple(link for link in parsed.links if self._wants(link))
-        return Answered(page=parsed, wanted=wanted, validators=page.validators)
+        if verdicts is None:
+            return Answered(page=parsed, wanted=parsed.links, validators=page.validators)
+        wanted = tuple(verdict.link for verdict in verdicts if verdict.kept)
+        unjudged = frozenset(verdict.link.filename for verdict in verdicts if verdict.unknown)
+        self._tell_unknown(name, wanted, unjudged)
+        change = next_change(parsed.links, self._rules, self._now)
+        if change is not None:
+            self._changes[name] = change
+        return Answered(
+            page=parsed, wanted=wanted, validators=Validators() if unjudged else page.validators, unjudged=unjudged
+        )
+
+    async def explain(self, name: ProjectName) -> None:
+        """Tell what is decided of every file of project `name`, whether it is wanted or not."""
+        verdicts: tuple[Verdict, ...] = ()
+        refused: tuple[Refusal, ...] = ()
+        failed = None
+        try:
+            found = await self._session.page(name, Validators(), partial(self._read_page, name))
+        except Failure as failure:
+            failed = str(failure)
+        else:
+            if found is not None:
+                verdicts = self._judge(name, found.parsed.links)
+                refused = found.parsed.refused
+        self._emit(
+            events.Explained(index=self._index.name, project=name, verdicts=verdicts, refused=refused, failed=failed)
+        )
 
     def remember_list(self, holding: Holding, *, exact: bool) -> None:
         """Save the list's validators if it led to exactly `holding`."""
@@ -121,8 +173,8 @@ class PageReader:
     def _read_list(self, page: Page) -> tuple[Page, ProjectList]:
         return page, parse_project_list(page.body, page.content_type, self._index.name, max_projects=MAX_PROJECTS)
 
-    def _read_page(self, name: ProjectName, page: Page) -> tuple[Page, ProjectPage]:
-        return page, parse_project_page(
+    def _read_page(self, name: ProjectName, page: Page) -> _Read:
+        parsed = parse_project_page(
             page.body,
             page.content_type,
             Source(index=self._index.name, project=name, page_url=page.url),
@@ -130,6 +182,33 @@ class PageReader:
             legacy=self._index.legacy_filenames,
             upgrade_http=self._index.upgrade_http,
         )
+        everything = not self._rules.fingerprint and not self._selection.narrows(name)
+        return _Read(page, parsed, None if everything else self._judge(name, parsed.links))
+
+    def _judge(self, name: ProjectName, links: Sequence[FileLink]) -> tuple[Verdict, ...]:
+        """What `projects` does not ask for is not wanted, and of the rest the rules decide."""
+        legacy = self._index.legacy_filenames
+        selected, others = list(links), []
+        if self._selection.narrows(name):
+            selected = [link for link in links if self._selects(link)]
+            asked = {link.filename for link in selected}
+            others = [
+                Verdict(link, False, "projects", "no entry asks for it") for link in links if link.filename not in asked
+            ]
+        return *judge(selected, self._rules, self._now, legacy=legacy), *others
+
+    def _tell_unknown(self, name: ProjectName, wanted: Sequence[FileLink], unjudged: Collection[Filename]) -> None:
+        """Say what could not be judged: without an upload time nothing is taken, without a size everything."""
+        if unjudged:
+            what = (
+                f"{len(unjudged)} of its files have no upload time, which exclude-newer needs: they are not taken, and "
+                "those that are held stay; where that is right, set exclude-newer = false for this index"
+            )
+            reason = Reason.NO_UPLOAD_TIME
+            self._emit(events.Trouble(index=self._index.name, project=name, file=None, reason=reason, what=what))
+        if self._rules.max_size is not None and not self._unsized and any(link.size is None for link in wanted):
+            self._unsized = True
+            self._warn("it tells no size of some files, and max-size keeps those")
 
     def _names_without_list(self, failure: Failure) -> tuple[ProjectName, ...]:
         """An index without a list: what is configured by name, and what is held and still wanted."""
@@ -156,10 +235,8 @@ class PageReader:
     def _held_and_wanted(self) -> set[ProjectName]:
         return {project for project in self._before if self._selection.wants_project(project)}
 
-    def _wants(self, link: FileLink) -> bool:
+    def _selects(self, link: FileLink) -> bool:
         project = link.source.project
-        if not self._selection.narrows(project):
-            return True
         version = distribution(link.filename, project, legacy=self._index.legacy_filenames).version
         return self._selection.wants_version(project, version)
 
@@ -168,15 +245,17 @@ class PageReader:
             self._emit(events.Warned(index=self._index.name, what=warning))
 
     def _saved(self, project: ProjectName | None, fingerprint: str | None) -> Validators:
-        return self._cache.validators(self._key(project), fingerprint)
+        return self._cache.validators(self._key(project), fingerprint, self._now)
 
     def _save(self, project: ProjectName | None, validators: Validators, fingerprint: str) -> None:
-        saved = Saved(validators=validators, fingerprint=fingerprint) if validators else None
+        until = self._changes.get(project) if project is not None else None
+        saved = Saved(validators=validators, fingerprint=fingerprint, until=until) if validators else None
         self._cache.put(self._key(project), saved)
 
     def _key(self, project: ProjectName | None) -> str:
         session = self._session
-        return page_key(self._index, session.account, session.project_url(project), PAGE_ACCEPT)
+        rules = self._rules.fingerprint
+        return page_key(self._index, session.account, session.project_url(project), PAGE_ACCEPT, rules)
 
 
 def acceptance(index: IndexName) -> str:

@@ -173,7 +173,7 @@ class ReportBuilder:
                 report.dropped_indexes.append(name)
             case events.Serving(generation=generation, new=new, files=files):
                 report.generation, report.published, self._served = generation, new, files
-            case events.Stopping():
+            case events.Stopping() | events.Explained():
                 pass  # what it led to is told by the indexes and the exit code
             case events.Refused(refusal=refusal):
                 _note_refusal(self._indexes[refusal.index], refusal)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import anyio
 import msgspec
@@ -17,7 +18,7 @@ from mirror.errors import Failure, MirrorError, Reason, StoreError
 from mirror.model.files import Receipt
 from mirror.model.holding import Holdings, count_files, held_project
 from mirror.model.index import Index, Tree
-from mirror.model.names import Filename, IndexName, TreeName
+from mirror.model.names import Filename, IndexName, ProjectName, TreeName
 from mirror.net.authenticator import Secrets
 from mirror.net.session import Session, Sessions, open_session
 from mirror.net.traffic import Traffic
@@ -43,6 +44,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     max_duration: float | None = None
     """Seconds after which nothing new is begun."""
     dry_run: bool = False
+    explain: ProjectName | None = None
+    """A project of which every decision is told."""
+    now: datetime | None = None
+    """By when ages are reckoned; None: when the run begins."""
 
     def chosen(self, settings: Settings) -> tuple[Index, ...]:
         """The indexes that this run looks at."""
@@ -62,6 +67,7 @@ async def sync(
 
     The caller holds the lock. Raises `StoreError`.
     """
+    now = options.now or datetime.now(UTC)
     emit(serving(before))
     lost = await store.lost(before.holdings) if before is not None else []
     held = _sound(before.holdings, lost, emit) if before is not None else {}
@@ -87,7 +93,15 @@ async def sync(
             opened[index.name] = session
             run = IndexRun(
                 session,
-                PageReader(session, store.cache, holding, emit, accept_shrink=accept),
+                PageReader(
+                    session,
+                    store.cache,
+                    holding,
+                    emit,
+                    accept_shrink=accept,
+                    now=now,
+                    rules=settings.rules[index.name],
+                ),
                 FileFetcher(sessions, store.admission, emit),
                 committer,
                 holding,
@@ -97,6 +111,7 @@ async def sync(
                 accepted={name for accepted, name in options.accept_changed if accepted == index.name},
                 accept_shrink=accept,
                 dry=options.dry_run,
+                explain=options.explain,
             )
             runs.append(run)
             return await run.run()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from contextlib import closing, suppress
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -27,6 +28,8 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 
     validators: Validators
     fingerprint: str
+    until: datetime | None = None
+    """When the same page may lead to something else; None: never."""
 
 
 class Cache:
@@ -46,10 +49,12 @@ class Cache:
                 self._path.unlink()
             self._saved = {}
 
-    def validators(self, key: str, fingerprint: str | None) -> Validators:
-        """The validators for `key`, if what they led to is what is held now; else none."""
+    def validators(self, key: str, fingerprint: str | None, now: datetime) -> Validators:
+        """The validators for `key`, if what they led to is what is held now, and still what they lead to; else none."""
         saved = self._saved.get(key)
-        return saved.validators if saved is not None and saved.fingerprint == fingerprint else Validators()
+        if saved is None or saved.fingerprint != fingerprint or (saved.until is not None and now >= saved.until):
+            return Validators()
+        return saved.validators
 
     def put(self, key: str, saved: Saved | None) -> None:
         """Remember `saved` for `key`, or forget it."""
@@ -81,8 +86,12 @@ class Cache:
             return {key: decoder.decode(value) for key, value in database.execute("SELECT key, value FROM page")}
 
 
-def page_key(index: Index, account: str, url: Url, accept: str) -> str:
-    """The key of one page, as one account with one selection sees it through this version of the parser."""
-    parts = (str(PARSER), index.name, account, url.text, accept, str(index.legacy_filenames), str(index.upgrade_http))
+def page_key(index: Index, account: str, url: Url, accept: str, rules: str) -> str:
+    """The key of one page, as one account with one selection sees it through this version of the parser.
+
+    `rules` is the fingerprint of the rules by which files are chosen.
+    """
+    flags = (str(index.legacy_filenames), str(index.upgrade_http), rules)
+    parts = (str(PARSER), index.name, account, url.text, accept, *flags)
     text = "\0".join((*parts, *(index.projects or ("*",))))
     return hashlib.sha256(text.encode()).hexdigest()

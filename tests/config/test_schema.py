@@ -13,13 +13,25 @@ import pytest
 
 from mirror.config.decode import instead
 from mirror.config.load import load
-from mirror.config.schema import Configuration, IndexTable, RetentionTable, SecretTable, Shared, TreeTable, json_schema
+from mirror.config.schema import (
+    Configuration,
+    EnvironmentTable,
+    IndexTable,
+    RetentionTable,
+    SecretTable,
+    Shared,
+    TreeTable,
+    json_schema,
+)
 from mirror.model.index import Limits
 from tests.config.helpers import Write, one
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 EXAMPLES = sorted(CONFIGS.glob("*.toml"))
-STRUCTS: list[type[msgspec.Struct]] = [Configuration, IndexTable, RetentionTable, SecretTable, Shared, TreeTable]
+STRUCTS: list[type[msgspec.Struct]] = [
+    *(Configuration, EnvironmentTable, IndexTable, RetentionTable),
+    *(SecretTable, Shared, TreeTable),
+]
 
 
 def test_committed_schema_is_current() -> None:
@@ -50,7 +62,7 @@ def test_editor_sees_mistakes(text: str) -> None:
 def test_every_key_is_described(struct: type[msgspec.Struct]) -> None:
     """Every key says what it means, and every key with a value of its own shows one."""
     for field in msgspec.structs.fields(struct):
-        if field.name not in ("defaults", "index", "tree", "retention"):
+        if field.name not in ("defaults", "index", "tree", "retention", "environment"):
             assert instead(field).startswith(f"write for example {field.encode_name} = ")
 
 

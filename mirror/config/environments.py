@@ -1,0 +1,48 @@
+"""The machines of `[[environment]]`, by name, and the names that indexes ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mirror.config import decode
+from mirror.config.problems import Place, Report
+from mirror.config.schema import EnvironmentTable
+from mirror.config.tables import Values
+from mirror.errors import InvalidName
+from mirror.model.environment import Environment
+from mirror.plan.environments import environment
+
+Environments = Mapping[str, Environment]
+_NEEDED = {"name": "prod", "python": "3.11", "platform": "manylinux_2_28_x86_64"}
+
+
+def environments(raw: object, place: Place, report: Report) -> tuple[Environments, bool]:
+    """The machines of the array `raw` at `place`, and whether these are all that were meant."""
+    before = len(report.problems)
+    found: dict[str, Environment] = {}
+    for number, item in enumerate(decode.array(raw, place, report), 1):
+        here = place.item(number)
+        values = decode.table(item, EnvironmentTable, here, report)
+        missing = [key for key in _NEEDED if isinstance(item, dict) and key not in item]
+        for key in missing:
+            report.add(here, f"the {key} is missing", f"add for example {key} = {decode.toml(_NEEDED[key])}")
+        if not _NEEDED.keys() <= values.keys():
+            continue
+        if values["name"] in found:
+            report.add(here.at("name"), "another environment has this name", "choose another name for one of them")
+            continue
+        try:
+            found[values["name"]] = environment(**values)
+        except InvalidName as error:
+            report.add(here.at(error.kind), "no wheel fits such an environment", error.why)
+    return found, len(report.problems) == before
+
+
+def check_names(values: Values, known: Environments, place: Place, report: Report) -> None:
+    """Report the names below `environments` of a table at `place` that no environment has."""
+    for number, name in enumerate(values.get("environments", ()), 1):
+        if name not in known:
+            meant = decode.closest(name, known)
+            instead = f"write one of: {', '.join(known)}" if known else "add an [[environment]] of this name"
+            what = "no [[environment]] has this name"
+            report.add(place.at("environments").item(number), what, f"did you mean {meant!r}?" if meant else instead)
