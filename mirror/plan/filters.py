@@ -253,7 +253,9 @@ def _fallback(items: _Items, rules: Rules) -> _Whys:
         others = [one for one in wheels.get(_release(item), ()) if item.yanked or not one.yanked]
         served = {one.name for wheel in others for one in wheel.usable}
         if others and all(one.name in served for one in item.usable):
-            whys[place] = f"wheels of {_release(item)} fit {_names(item.usable) or 'already'}"
+            release = _release(item)
+            fit = f"wheels of {release} fit {_names(item.usable)}"
+            whys[place] = fit if item.usable else f"there are wheels of {release}"
     return whys
 
 

@@ -29,6 +29,13 @@ def tree(name: str, indexes: str) -> str:
     return one() + f'[[tree]]\nname = "{name}"\nindexes = {indexes}\n'
 
 
+FULL = "name = 'prod'\npython = '3.11'\nplatform = 'win32'\n"
+
+
+def machine(text: str, keys: str = "") -> str:
+    return one(keys) + f"[[environment]]\n{text}\n"
+
+
 CASES = [
     # top level
     ('[[index]]\nname = "a"\nurl = "https://a.example.com"', "", "root, the folder", 'add for example root = "/srv'),
@@ -89,6 +96,60 @@ CASES = [
     (one("projects = [1]"), "index.first.projects", "expected text, got a whole number", 'projects = ["secondpackage'),
     (one("projects = ['a[x]==1']"), "index.first.projects[1]", "not a valid project", "extras, markers and URLs"),
     (one("projects = ['a; os_name']"), "index.first.projects[1]", "not a valid project", "a glob or a specifier"),
+    (one("projects = ['a>2,<1']"), "index.first.projects[1]", "not a valid project", "no version can satisfy"),
+    (one("exclude = ['a', 'b==1,==2']"), "index.first.exclude[2]", "not a valid project", "no version can satisfy"),
+    (one("exclude = ['a*>=1']"), "index.first.exclude[1]", "not a valid project glob", "takes no version"),
+    (one("wheels = 'fallback'"), "index.first.wheels", "none of the possible values", "whether to mirror wheels"),
+    (one("sdists = true"), "index.first.sdists", "expected text, got true or false", "fallback: only where a release"),
+    (one("latest = 0"), "index.first.latest", "expected a whole number >= 1", "latest = 3 (how many releases"),
+    (one("latest-prereleases = -1"), "index.first.latest-prereleases", "expected a whole number >= 0", "without the"),
+    (one("prereleases = 'some'"), "index.first.prereleases", "none of the possible values", "if-necessary: only of"),
+    (one("yanked = 'hide'"), "index.first.yanked", "none of the possible values", "keep: yanked files are mirrored"),
+    (one("max-size = 'big'"), "index.first.max-size", "is not of the form", 'write for example max-size = "500MiB"'),
+    *(
+        (
+            one(f"exclude-newer = '{text}'"),
+            "index.first.exclude-newer",
+            "is not of the form",
+            'exclude-newer = "7 days"',
+        )
+        for text in ("", "7", "0 days", "3 months", "1 year", "P7D", "2026-1-1", "2026-01-01T00:00:00", "100000 d")
+    ),
+    *(
+        (one(f"exclude-newer = '{text}'"), "index.first.exclude-newer", "a day that does not exist", '"2026-01-01"')
+        for text in ("2026-02-30", "2026-01-01T25:00:00Z", "9999-12-31", "99999 weeks", "0001-01-01T00:00:00+23:00")
+    ),
+    (one("exclude-newer = true"), "index.first.exclude-newer", "is no limit", 'write for example "7 days"'),
+    (one("exclude-newer = 2026-01-01"), "index.first.exclude-newer", "got", 'exclude-newer = "7 days"'),
+    (
+        one("exclude-newer-package = { a = '2026-02-30', b = false }"),
+        "index.first.exclude-newer-package.a",
+        "does not exist",
+        '"7 days"',
+    ),
+    (
+        one("exclude-newer-package = { 'a/b' = false }"),
+        "index.first.exclude-newer-package.a/b",
+        "is not a valid project name",
+        "PEP 508",
+    ),
+    # environments
+    ("environment = 1\n" + one(), "environment", "expected an array of tables", "write [[environment]]"),
+    ("environment = [1]\n" + one(), "environment[1]", "expected a table", "write a table of keys"),
+    (machine("name = 'a'\npython = '3.11'"), "environment[1]", "the platform is missing", 'platform = "manylinux_2'),
+    (machine("name = 'a'\nplatform = 'win32'"), "environment[1]", "the python is missing", 'python = "3.11"'),
+    (machine("python = '3.11'\nplatform = 'win32'"), "environment[1]", "the name is missing", 'name = "prod"'),
+    (machine("name = '-'\npython = '3.11'\nplatform = 'win32'"), "environment[1].name", "not of the form", "name = "),
+    (machine(FULL + "os = 'x'"), "environment[1]", "unknown key 'os'", "use one of: free-threaded"),
+    (machine(FULL.replace("win32", "win64")), "environment[1].platform", "no wheel fits", "manylinux_2_28_x86_64"),
+    (machine(FULL.replace("3.11", "2.7")), "environment[1].python", "no wheel fits", "a version of Python 3"),
+    (machine(FULL + "free-threaded = true"), "environment[1].free-threaded", "no wheel fits", "from 3.13 on"),
+    (machine(FULL + "implementation = 'jy'"), "environment[1].implementation", "none of the possible", "pp: PyPy"),
+    (machine(FULL) + "[[environment]]\n" + FULL, "environment[2].name", "another environment has", "another name"),
+    (machine(FULL, "environments = ['prob']"), "index.first.environments[1]", "no [[environment]] has", "'prod'?"),
+    (machine(FULL, "environments = ['x']"), "index.first.environments[1]", "no [[environment]] has", "one of: prod"),
+    (one("environments = ['x']"), "index.first.environments[1]", "no [[environment]] has", "add an [[environment]]"),
+    (one() + "[defaults]\nenvironments = ['x']", "defaults.environments[1]", "no [[environment]] has", "add an"),
     (one("netrc = 1"), "index.first.netrc", "expected true or false, got a whole number", "netrc = true"),
     (one("connect-timeout = nan"), "index.first.connect-timeout", "expected a number > 0", "connect-timeout = 20"),
     (one("connect-timeout = inf"), "index.first.connect-timeout", "expected a number <= 86400", "connect-timeout"),

@@ -48,12 +48,16 @@ def test_example_is_right(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["token = 'x'", "token = {}", "token = { env = 'A', file = 'b' }", "tries = 0", "x = 1"]
+    "text",
+    [
+        *("token = 'x'", "token = {}", "token = { env = 'A', file = 'b' }", "tries = 0", "x = 1"),
+        *("exclude-newer = true", "exclude-newer = '3 months'", "exclude-newer-package = { a = 'x' }", "latest = 0"),
+    ],
 )
 def test_editor_sees_mistakes(text: str) -> None:
     """The schema refuses what the loader refuses."""
     schema = json.loads(json_schema())
-    jsonschema.validate(tomllib.loads(one()), schema)
+    jsonschema.validate(tomllib.loads(one("exclude-newer = false\nexclude-newer-package = { a = '7 days' }")), schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(tomllib.loads(one(text)), schema)
 

@@ -179,6 +179,36 @@ def test_a_cooldown_takes_nothing_without_upload_times(site: Site, world: World)
     assert len(site.files("first")) == 3
 
 
+def test_a_new_cooldown_withdraws_what_is_too_young(site: Site, index: Index) -> None:
+    """What a mirror has follows from its rules and the time; nothing is fetched again when it comes back."""
+    for number in range(3):
+        index.add(build_wheel("one", f"{number}.0"), upload_time=f"2026-11-{10 + 5 * number}T00:00:00Z")
+    site.configure(index)
+    assert at(site, NOW).exit_code == 0
+    assert len(site.files("first")) == 3
+    site.configure(index, exclude_newer="7 days")
+    site.world.clear()
+    report = at(site, NOW)
+    assert (report.exit_code, len(site.files("first"))) == (0, 2)
+    assert report.indexes[0].withdrawn == ["one-2.0-py3-none-any.whl"]
+    assert at(site, NOW + timedelta(days=7)).exit_code == 0
+    assert len(site.files("first")) == 3
+    assert not site.world.requests(path_contains="/files/")
+
+
+@pytest.mark.parametrize("keys", [{"exclude-newer": "7 days"}, {"wheels": "never"}, {"projects": ["one>=2"]}])
+def test_a_filter_lets_no_namesake_into_a_merged_tree(site: Site, world: World, keys: dict[str, Any]) -> None:
+    """A project of which nothing is kept is still the first index's, with an empty page."""
+    first, second = (world.add_index(name, password=None) for name in ("first", "second"))
+    first.add(build_wheel("one", "1.0"), upload_time="2026-11-21T00:00:00Z")
+    second.add(build_wheel("one", "9.0"), upload_time="2020-01-01T00:00:00Z")
+    site.configure(first, second, trees={"both": ["first", "second"]}, first=keys)
+    assert at(site, NOW).exit_code == 0
+    assert site.projects("both") == ["one"]
+    assert site.files("both") == {}
+    assert len(site.files("second")) == 1
+
+
 def test_max_size_keeps_what_has_no_size_and_says_so(site: Site, world: World) -> None:
     """Once for an index: HTML pages tell no sizes."""
     index = world.add_index("first", format="html")

@@ -51,6 +51,32 @@ def test_names_globs_and_specifiers_are_one_wish() -> None:
     assert not selection.narrows(acme)
 
 
+def test_an_excluded_project_is_not_wanted() -> None:
+    """By name and glob; a specifier excludes releases, not the project."""
+    two, acme = project_name("two"), project_name("acme-x")
+    selection = Selection(["one", "two>=1", "acme-*"], ["Two", "acme_?", "one<2"])
+    assert selection.names == (PROJECT,)
+    assert selection.projects([PROJECT, two, acme]) == (PROJECT,)
+    assert not selection.wants_project(acme)
+    assert Selection(None, ["two"]).projects([PROJECT, two]) == (PROJECT,)
+    assert Selection(["two"], ["two>=1", "two"]).names == ()
+
+
+def test_a_star_in_a_specifier_is_no_glob() -> None:
+    """PEP 440's prefix match is for one project and needs no list."""
+    selection = Selection(["one==1.*", "two~=1.0,!=1.5.*"])
+    assert not selection.needs_list
+    assert selection.wants_version(PROJECT, Version("1.7"))
+    assert not selection.wants_version(PROJECT, Version("2.0"))
+
+
+@pytest.mark.parametrize("entry", ["one>2,<1", "one==1,==2", "one==1.*,!=1.*"])
+def test_a_specifier_that_no_version_satisfies_is_refused(entry: str) -> None:
+    """It would choose nothing, for ever and silently."""
+    with pytest.raises(InvalidName, match="no version can satisfy"):
+        Selection([entry])
+
+
 @pytest.mark.parametrize("entry", ["", "a b", "acme-*>=1", "x[a,b]", "x; python_version>'3'", "x @ https://h/x.whl"])
 def test_entries_that_choose_no_files_are_refused(entry: str) -> None:
     """With what to write instead."""
