@@ -1,8 +1,8 @@
 """Which files of a project page are kept, and why: one small function for each rule.
 
 The rules of a file look at nothing but the file, the rule and the time, so their order does not matter. The rules
-of releases come after them and look at what they left: first `sdists = "fallback"`, then `prereleases =
-"if-necessary"`, and `latest` last. A yanked file is never a reason to drop another one.
+of releases (`sdists = "fallback"`, `prereleases = "if-necessary"`, `latest`) come after them and look at what they
+left; among these the order does not matter either. A yanked file is never a reason to drop another one.
 """
 
 from __future__ import annotations

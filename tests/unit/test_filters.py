@@ -297,6 +297,21 @@ def test_rules_of_files_commute(links: list[FileLink], rules: Rules, chance: Any
     assert {one.filename for one in left} == kept(links, rules, legacy=True)
 
 
+@given(PAGES, st.builds(Rules, **ANY), st.permutations(["sdists", "prereleases", "latest"]))
+def test_rules_of_releases_commute_with_each_other(links: list[FileLink], rules: Rules, order: list[str]) -> None:
+    """After those of files."""
+    late = {field for field in OF_RELEASES if getattr(rules, field) in ("fallback", "if-necessary")}
+    files = {field: getattr(rules, field) for field in LOCAL if field not in late}
+    steps = [Rules(**files)]
+    for field in order:
+        fields = {field} & late if field != "latest" else {"latest", "latest_prereleases"}
+        steps.append(Rules(environments=rules.environments, **{name: getattr(rules, name) for name in fields}))
+    left = links
+    for one in steps:
+        left = [verdict.link for verdict in judge(left, one, NOW, legacy=True) if verdict.kept]
+    assert {one.filename for one in left} == kept(links, rules, legacy=True)
+
+
 @given(PAGES, st.builds(Rules, **ANY))
 def test_judging_what_was_kept_keeps_it(links: list[FileLink], rules: Rules) -> None:
     """All rules together are idempotent."""
