@@ -6,6 +6,7 @@ normalised where the specification normalises, and it can be a path component on
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from functools import lru_cache
@@ -40,6 +41,7 @@ _HEX = re.compile(r"[0-9a-f]+")
 _HEX_LENGTHS = {"md5": 32, "sha1": 40, "sha224": 56, "sha256": 64, "sha384": 96, "sha512": 128}
 _HEX_LENGTHS |= {"sha3_256": 64, "sha3_384": 96, "sha3_512": 128, "blake2b": 128, "blake2s": 64}
 _LEGACY_ENDINGS = (".egg", ".exe", ".msi", ".rpm", ".deb", ".dmg", ".zip", ".tar.bz2", ".tgz", ".tar.xz", ".tar.gz")
+_MAX_TAGS = 256  # a wheel has a dozen; the parts of a compressed set multiply, to 64,000 in one name
 _MAX_FILENAME = 255 - len(".metadata")  # bytes, so that the metadata file beside it fits as well
 
 
@@ -118,6 +120,8 @@ def _wheels(first: str, last: str) -> tuple[str, frozenset[Tag]]:
     What stands around the version is the same in most names of a page, and reading the tags is most of the work.
     No part of a wheel's name has a dash in it (PEP 427), so any version can stand for any other.
     """
+    if math.prod(part.count(".") + 1 for part in last.removesuffix(".whl").split("-")[-3:]) > _MAX_TAGS:
+        raise InvalidWheelFilename("more tags than any wheel has")
     found, _, _, tags = parse_wheel_filename(f"{first}-0-{last}")
     return found, tags
 

@@ -99,6 +99,14 @@ def test_a_file_of_another_project_or_kind_is_refused(text: str) -> None:
         distribution(filename(text), project_name("foo"))
 
 
+def test_a_name_that_stands_for_thousands_of_tags_is_refused() -> None:
+    """The parts of a compressed tag set multiply: one name must not cost what a page does."""
+    versions, places = (".".join(f"{word}{n}" for n in range(16)) for word in ("py", "p"))
+    assert len(distribution(filename(f"a-1-{versions}-none-{places}.whl"), project_name("a")).tags) == 256
+    with pytest.raises(InvalidName, match="neither a wheel"):
+        distribution(filename(f"a-1-{versions}-none-{places}.p16.whl"), project_name("a"))
+
+
 WHEEL_PARTS = ["foo", "Foo", "f_oo", "f__oo", "1.0", "1!2.0+x.1", "x", "7", "b7", "py2.py3", "none", "any", "", "a..b"]
 
 
