@@ -27,6 +27,8 @@ from mirror.cli.main import run
 from mirror.model import secret
 from mirror.model.names import index_name, variable_part
 from tests.world import Index, World
+from tests.world.origins import free_port
+from tests.world.processes import accepting, environment, running
 
 QUICK: dict[str, Any] = {
     "tries": 2,
@@ -215,6 +217,17 @@ class Site:
 
 
 @contextlib.contextmanager
+def served(site: Site) -> Iterator[str]:
+    """What a site published, behind `python -m http.server`: the URL that its trees lie below."""
+    port = free_port()
+    command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
+    command += ["--directory", str(site.root / "public" / "current")]
+    log = site.directory / "http.log"
+    with running(command, log=log, env=environment(site.directory / "home"), ready=lambda: accepting(port)):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
 def _environment(values: Mapping[str, str]) -> Iterator[None]:
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
@@ -248,7 +261,7 @@ def _toml(key: str, value: object) -> str:
 
 def _value(value: object) -> str:
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{key} = {_value(item)}" for key, item in value.items()) + " }"
+        return "{ " + ", ".join(f"{json.dumps(key)} = {_value(item)}" for key, item in value.items()) + " }"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_value(item) for item in value) + "]"
     return json.dumps(value)

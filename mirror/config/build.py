@@ -12,12 +12,12 @@ import msgspec
 
 from mirror.config.problems import Place, Report
 from mirror.config.sources import SecretSources, Userinfo
-from mirror.config.tables import DIRECT, Values, over, remember_userinfo
+from mirror.config.tables import DIRECT, Values, over
 from mirror.errors import InvalidUrl
 from mirror.model import urls
 from mirror.model.index import Authenticate, Index, Limits
 from mirror.model.names import IndexName, variable_part
-from mirror.model.secret import Reach
+from mirror.model.secret import Reach, remember_userinfo
 from mirror.model.urls import Origin, Url
 
 _URL_EXAMPLE = 'write for example url = "https://gitlab.example.com/api/v4/projects/2177/packages/pypi/simple"'

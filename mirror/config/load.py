@@ -12,7 +12,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from mirror.config import build, decode, tables, uv
+import msgspec
+
+from mirror.config import build, decode, locks, tables, uv
 from mirror.config.entries import gather
 from mirror.config.environments import check_names, environments
 from mirror.config.problems import Place, Report
@@ -21,6 +23,8 @@ from mirror.config.schema import CONCURRENCY, MIN_FREE
 from mirror.config.settings import Settings
 from mirror.config.sizes import size
 from mirror.config.trees import trees
+from mirror.model.index import Index
+from mirror.plan.locks import assign
 
 __all__ = ["Settings", "find_config", "load"]
 
@@ -66,10 +70,19 @@ def load(path: Path | None, *, from_uv: Path | None = None, root: Path | None = 
         for entry in entries:
             check_names(entry.values, machines, entry.place, report)
     built = {entry.name: build.index(entry, defaults, report) for entry in entries}
-    merged = trees(top.get("tree", []), [entry.name for entry in entries if entry.named], here.at("tree"), report)
+    names = [entry.name for entry in entries if entry.named]
+    merged = trees(top.get("tree", []), names, here.at("tree"), report)
+    pins = locks.sources(top.get("sources", {}), names, here.at("sources"), report)
+    wishes = None
+    if "locks" in top:
+        read = locks.locks(top["locks"], names, machines, here.at("locks"), report)
+        wishes, problems = assign(read, {index.name: index.url for index, _ in filter(None, built.values())}, pins)
+        report.problems += problems if None not in built.values() else []
     retention = tables.retention(top.get("retention", {}), here.at("retention"), report)
     report.raise_if_any()
     whole = [index for index in built.values() if index is not None]
+    if wishes is not None:
+        whole = [(_asked_only(index), secrets) for index, secrets in whole]
     return Settings(
         root=folder,
         indexes=tuple(index for index, _ in whole),
@@ -82,9 +95,16 @@ def load(path: Path | None, *, from_uv: Path | None = None, root: Path | None = 
         environments=tuple(machines.values()),
         rules=MappingProxyType({e.name: rules(tables.over(defaults, e.values), machines) for e in entries}),
         secrets=MappingProxyType({index.name: sources for index, sources in whole}),
+        sources=pins,
+        wishes=wishes,
         files=tuple(file for file in (path, from_uv) if file is not None),
         warnings=tuple(report.warnings),
     )
+
+
+def _asked_only(index: Index) -> Index:
+    """`index` beside locks: without `projects` of its own it gives what is asked of it and no more."""
+    return index if index.projects is not None else msgspec.structs.replace(index, projects=())
 
 
 def _root(root: Path | None, top: tables.Values, raw: dict[str, Any], here: Place, report: Report) -> Path:

@@ -355,6 +355,32 @@ class TreeTable(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, kw_o
     ]
 
 
+class LockTable(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, kw_only=True):
+    """A lock file, and how to read it."""
+
+    file: Annotated[
+        PathText,
+        Meta(
+            description="a uv.lock, pylock.toml, poetry.lock, pdm.lock or requirements.txt, relative to this file",
+            examples=["app/uv.lock"],
+        ),
+    ]
+    environments: Annotated[
+        Annotated[list[str], Meta(min_length=1)] | UnsetType,
+        Meta(
+            description="names of the environments whose wheels are wanted; without the key, of all that are named",
+            examples=[["prod"]],
+        ),
+    ] = UNSET
+    indexes: Annotated[
+        dict[str, str] | UnsetType,
+        Meta(
+            description="URLs that stand in the lock, and the names of the indexes that they mean here",
+            examples=[{"https://old.example.com/simple": "firstindex"}],
+        ),
+    ] = UNSET
+
+
 class Configuration(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, kw_only=True):
     """The configuration of index-mirror."""
 
@@ -379,6 +405,20 @@ class Configuration(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, 
     from_uv: Annotated[
         PathText | UnsetType,
         Meta(description="a pyproject.toml or uv.toml whose indexes to mirror", examples=["pyproject.toml"]),
+    ] = UNSET
+    locks: Annotated[
+        list[PathText | LockTable] | UnsetType,
+        Meta(
+            description="lock files whose files to mirror; an index without projects then gives nothing else",
+            examples=[["app/uv.lock"]],
+        ),
+    ] = UNSET
+    sources: Annotated[
+        dict[str, Name] | UnsetType,
+        Meta(
+            description="names and globs of projects, and the only index that each may come from",
+            examples=[{"acme-*": "firstindex"}],
+        ),
     ] = UNSET
     defaults: Annotated[Shared | UnsetType, Meta(description="keys for every index")] = UNSET
     index: Annotated[list[IndexTable] | UnsetType, Meta(description="the indexes to mirror")] = UNSET

@@ -11,6 +11,8 @@ from mirror.model.environment import Environment
 from mirror.model.index import Index, Tree
 from mirror.model.names import IndexName
 from mirror.plan.filters import Rules
+from mirror.plan.locks import Wishes
+from mirror.plan.sources import Sources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,10 @@ class Settings:
     """By what each index's files are chosen; every index has an entry."""
     secrets: Mapping[IndexName, SecretSources] = field(repr=False)
     """Where each index's credentials come from; every index has an entry."""
+    sources: Sources = field(default_factory=lambda: Sources({}))
+    """Which index a project is pinned to."""
+    wishes: Wishes | None = None
+    """What the configured locks ask for; None: there are none."""
     files: tuple[Path, ...]
     """The files that were read, as they were named."""
     warnings: tuple[str, ...] = ()

@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import unquote_to_bytes, urlsplit
 
 from mirror.config import decode
 from mirror.config.cutoffs import cutoff
@@ -25,7 +24,7 @@ from mirror.config.sources import FromCommand, FromEnv, FromFile, FromSystemd, R
 from mirror.errors import InvalidName, InvalidUrl
 from mirror.model import urls
 from mirror.model.names import IndexName, ProjectName, index_name, project_name
-from mirror.model.secret import remember
+from mirror.model.secret import remember, remember_userinfo
 from mirror.model.urls import Origin
 from mirror.plan.filters import Cutoff
 from mirror.plan.select import Selection
@@ -59,7 +58,7 @@ _REFERENCE_EXAMPLE = (
 
 def top(raw: object, place: Place, report: Report) -> Values:
     """The values of the keys before all tables; the tables and paths are as they were written."""
-    by_hand = ("defaults", "index", "tree", "retention", "environment")
+    by_hand = ("defaults", "index", "tree", "retention", "environment", "locks", "sources")
     return _refined(decode.table(raw, Configuration, place, report, by_hand=by_hand), place, report)
 
 
@@ -111,14 +110,6 @@ def name(raw: object, place: Place, report: Report) -> IndexName | None:
             return found
         report.add(place.at("name"), f"{found.lower()} is the name of a file beside the trees", "choose another name")
     return None
-
-
-def remember_userinfo(text: str) -> None:
-    """Have what stands before the host of the URL `text` scrubbed from every message."""
-    userinfo = urlsplit(text.strip()).netloc.rpartition("@")[0]
-    user, _, password = userinfo.partition(":")
-    for secret in (userinfo.encode(), (password or user).encode(), unquote_to_bytes(password or user)):
-        remember(secret)
 
 
 def path(value: str, place: Place, report: Report) -> Path | None:

@@ -50,7 +50,8 @@ class Index(msgspec.Struct, frozen=True, kw_only=True):
     reach: Reach
     authenticate: Authenticate = Authenticate.AUTO
     projects: tuple[str, ...] | None = None
-    """Names, globs and PEP 508 specifiers, already checked; None means all that the index lists."""
+    """Names, globs and PEP 508 specifiers, already checked; None means all that the index lists,
+    none at all (empty) only what is asked of it otherwise."""
     limits: Limits = Limits()
     http2: bool = False
     ca_file: Path | None = None

@@ -13,12 +13,12 @@ from __future__ import annotations
 import base64
 import json
 from typing import Literal, NoReturn
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 import msgspec
 
 from mirror.model.names import IndexName
-from mirror.model.urls import Origin, Url
+from mirror.model.urls import Origin, Url, has_userinfo
 
 _SHORTEST_SCRUBBED = 4  # characters: shorter values would cut ordinary words out of every message
 _known: set[str] = set()
@@ -62,6 +62,23 @@ def remember(value: bytes) -> None:
     forms = {text} | encoded | escaped
     _known.update(form for form in forms if len(form) >= _SHORTEST_SCRUBBED)
     _longest_first.clear()
+
+
+def remember_userinfo(text: str) -> None:
+    """Have what stands before the host of the URL `text` scrubbed from every message."""
+    userinfo = urlsplit(text.strip()).netloc.rpartition("@")[0]
+    user, _, password = userinfo.partition(":")
+    for secret in (userinfo.encode(), (password or user).encode(), unquote_to_bytes(password or user)):
+        remember(secret)
+
+
+def without_userinfo(text: str) -> str:
+    """The URL `text` without what stands before its host, which is remembered."""
+    if "@" not in text or not has_userinfo(text):
+        return text
+    remember_userinfo(text)
+    userinfo = urlsplit(text.strip()).netloc.rpartition("@")[0]
+    return text.strip().replace(f"{userinfo}@", "", 1)
 
 
 def scrub(text: str) -> str:

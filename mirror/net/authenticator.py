@@ -41,6 +41,7 @@ class Authenticator:
     def __init__(self, index: Index, resolve: Resolve) -> None:
         self._index = index
         self._resolve = resolve
+        self._started = False
         self._credential: Credential | None = None
         self._header = Secret(b"")
         self._stale_at: float | None = None
@@ -55,8 +56,11 @@ class Authenticator:
         """As whom this index is asked, without the secret: `anonymous`, or the kind and a digest of the user name."""
 
     async def start(self) -> None:
-        """Look the secret up. Raises `Failure` when a configured source cannot give it."""
-        self._take(await self._look_up())
+        """Look the secret up, if that was not done yet. Raises `Failure` when a configured source cannot give it."""
+        async with self._lock:
+            if not self._started:
+                self._take(await self._look_up())
+                self._started = True
 
     @property
     def kind(self) -> str:

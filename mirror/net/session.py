@@ -8,11 +8,11 @@ retrying are done here; what may follow a redirect or carry the credential is de
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from time import monotonic
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import anyio
 import msgspec
@@ -93,7 +93,7 @@ class Session:
         self._quiet_until = 0.0
 
     async def start(self) -> None:
-        """Look the credentials up; no request is made. Raises `Failure`."""
+        """Look the credentials up, if that was not done yet; no request is made. Raises `Failure`."""
         await self._authenticator.start()
 
     async def close(self) -> None:
@@ -357,25 +357,49 @@ async def _nothing() -> AsyncIterator[Piece]:
 
 
 class Sessions:
-    """The sessions of one run. The only way from a link to the network is through its source."""
+    """The sessions of a run, one for each index; the only way from a link to the network is through its source."""
 
-    def __init__(self, sessions: Mapping[IndexName, Session]) -> None:
-        self._by_index = sessions
+    def __init__(self, indexes: Iterable[Index], secrets: Secrets, traffic: Traffic, ending: anyio.Event) -> None:
+        """Once `ending` is set, no session waits for anything any more."""
+        self._indexes = {index.name: index for index in indexes}
+        self._secrets, self._traffic, self._ending = secrets, traffic, ending
+        self._opening = {name: anyio.Lock() for name in self._indexes}
+        self._open: dict[IndexName, Session] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for name in tuple(self._open):
+            await self.close(name)
+
+    async def open(self, name: IndexName) -> Session:
+        """The session of index `name`, made for whoever asks first and still to be started.
+
+        Raises `Failure` when its certificates or its proxy's password cannot be had.
+        """
+        if name not in self._indexes:
+            raise Failure(Reason.CONFIGURATION, "its index is not configured any more")
+        index = self._indexes[name]
+        async with self._opening[name]:
+            if name not in self._open:
+                login = await proxy_login(index, self._secrets)
+                session = Session(index, self._secrets.credential, self._traffic, self._ending, login)
+                self._open[name] = session
+        return self._open[name]
 
     def of(self, link: FileLink) -> Session:
-        """The session of the index that `link` was found on."""
-        return self._by_index[link.source.index]
+        """The session of the index that `link` was found on; it is open."""
+        return self._open[link.source.index]
 
+    def requests(self, name: IndexName) -> tuple[int, int]:
+        """How many requests were made of index `name`, and how many of them were tried again."""
+        budget = self._open[name].budget if name in self._open else None
+        return (budget.requests, budget.retries) if budget else (0, 0)
 
-@asynccontextmanager
-async def open_session(index: Index, secrets: Secrets, traffic: Traffic, ending: anyio.Event) -> AsyncIterator[Session]:
-    """A session for `index`, closed at the end; once `ending` is set it waits for nothing any more.
-
-    Raises `Failure` when its certificates or its proxy's password cannot be had.
-    """
-    session = Session(index, secrets.credential, traffic, ending, await proxy_login(index, secrets))
-    try:
-        yield session
-    finally:
-        with anyio.CancelScope(shield=True):
-            await session.close()
+    async def close(self, name: IndexName) -> None:
+        """Close the session of index `name`, if there is one, and its connections."""
+        session = self._open.pop(name, None)
+        if session is not None:
+            with anyio.CancelScope(shield=True):
+                await session.close()

@@ -17,7 +17,7 @@ from packaging.version import Version
 from mirror.errors import InvalidName
 from mirror.model.names import ProjectName, project_name
 
-_GLOB = re.compile(r"[^<>=!~]*[*?]")  # before any operator: `one==1.*` is a specifier
+GLOB = re.compile(r"[^<>=!~]*[*?]")  # before any operator: `one==1.*` is a specifier
 _SEPARATORS = re.compile(r"[-_.]+")
 
 
@@ -34,8 +34,8 @@ class Selection:
         self._specifiers: dict[ProjectName, list[SpecifierSet]] = {}
         self._globs: list[re.Pattern[str]] = []
         for entry in entries or ():
-            if _GLOB.match(entry):
-                self._globs.append(_glob(entry))
+            if GLOB.match(entry):
+                self._globs.append(glob(entry))
             else:
                 name, specifier = _requirement(entry)
                 self._specifiers.setdefault(name, []).append(specifier)
@@ -83,7 +83,8 @@ class Selection:
         return any(glob.fullmatch(project) for glob in self._globs)
 
 
-def _glob(entry: str) -> re.Pattern[str]:
+def glob(entry: str) -> re.Pattern[str]:
+    """The pattern of a glob of project names. Raises `InvalidName`."""
     text = _SEPARATORS.sub("-", entry.strip().lower())
     if not re.fullmatch(r"[a-z0-9*?-]+", text):
         raise InvalidName("project glob", entry, "a glob is a name with * or ? and takes no version")

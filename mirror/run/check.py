@@ -13,7 +13,7 @@ from mirror.errors import Failure, Reason
 from mirror.model.files import Source, Validators
 from mirror.model.index import Index
 from mirror.model.names import IndexName, ProjectName
-from mirror.net.session import Page, Session, open_session
+from mirror.net.session import Page, Session, Sessions
 from mirror.net.traffic import Traffic
 from mirror.plan.select import Selection
 from mirror.run.pages import MAX_PROJECTS, NO_LIST
@@ -34,16 +34,17 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
 async def check(settings: Settings, options: Options) -> list[Look]:
     """Ask every chosen index for its list, or for the first project configured by name when it has none."""
     traffic = Traffic(settings.concurrency, max_rate=settings.max_rate, max_requests=settings.max_requests)
-    secrets = SecretResolver(settings)
     looks: dict[IndexName, Look] = {}
 
     async def look(index: Index) -> None:
         authentication, answer, failed = "unknown", "", None
         try:
-            async with open_session(index, secrets, traffic, anyio.Event()) as session:
-                await session.start()
-                authentication = session.authentication
-                answer = await _ask(session, Selection(index.projects, settings.rules[index.name].exclude))
+            session = await sessions.open(index.name)
+            await session.start()
+            authentication = session.authentication
+            wishes = settings.wishes.placed.get(index.name, ()) if settings.wishes is not None else ()
+            selection = Selection(index.projects, settings.rules[index.name].exclude)
+            answer = await _ask(session, selection, {wish.project for wish in wishes})
         except Failure as failure:
             failed = failure
         except Exception as error:  # noqa: BLE001 - as in sync: one index's surprise is not the others'
@@ -56,14 +57,17 @@ async def check(settings: Settings, options: Options) -> list[Look]:
             answer=answer,
         )
 
-    async with anyio.create_task_group() as tasks:
+    async with (
+        Sessions(settings.indexes, SecretResolver(settings), traffic, anyio.Event()) as sessions,
+        anyio.create_task_group() as tasks,
+    ):
         for index in options.chosen(settings):
             tasks.start_soon(look, index)
     return [looks[index.name] for index in options.chosen(settings)]
 
 
-async def _ask(session: Session, selection: Selection) -> str:
-    names = selection.names
+async def _ask(session: Session, selection: Selection, locked: set[ProjectName]) -> str:
+    names = sorted(locked.union(selection.names))
     try:
         return await session.page(None, Validators(), partial(_read_list, session.index, selection)) or ""
     except Failure as failure:
@@ -74,6 +78,8 @@ async def _ask(session: Session, selection: Selection) -> str:
 
 def _read_list(index: Index, selection: Selection, page: Page) -> str:
     found = parse_project_list(page.body, page.content_type, index.name, max_projects=MAX_PROJECTS)
+    if index.projects == ():
+        return f"lists {len(found.projects)} projects, as {page.content_type}; only what is locked is wanted"
     wanted = len(selection.projects(found.projects))
     return f"lists {len(found.projects)} projects, {wanted} of them wanted, as {page.content_type}"
 

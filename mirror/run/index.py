@@ -68,6 +68,8 @@ class _Work(msgspec.Struct, kw_only=True):
     """How many jobs have not come to an end yet, also a bad one."""
     gone: bool = False
     """Whether the index says that the page was removed for good."""
+    unmet: bool = False
+    """Whether something is asked for that is not there."""
     clean: bool
     """Whether everything on the page was taken, so that an unchanged page need not be read again."""
 
@@ -201,7 +203,8 @@ class IndexRun:
             files={receipt.filename: receipt for receipt in plan.staying},
             missing=missing,
             open=missing + len(plan.changed) + len(plan.returned),
-            clean=not answered.page.refused and not plan.changed and not plan.returned,
+            unmet=answered.unmet,
+            clean=not answered.page.refused and not answered.unmet and not plan.changed and not plan.returned,
         )
         self._emit(
             events.PagePlanned(
@@ -274,7 +277,7 @@ class IndexRun:
         self._answers[name] = Seen(
             held=held,
             careful=held_project(work.project, (*files, *work.withdraw), before) if work.withdraw else held,
-            whole=work.missing == 0 or self._dry,
+            whole=(work.missing == 0 or self._dry) and not work.unmet,
             coming=work.missing if self._dry else 0,
             gone=work.gone,
         )

@@ -11,9 +11,11 @@ import msgspec
 from mirror.errors import Failure, Reason
 from mirror.model.files import FileLink, ProjectList, ProjectPage, Refusal, Source, Validators
 from mirror.model.holding import HeldProject, Holding, names_fingerprint
+from mirror.model.index import Index
 from mirror.model.names import Filename, IndexName, ProjectName, distribution
 from mirror.net.session import PAGE_ACCEPT, Page, Session
 from mirror.plan.filters import Rules, Verdict, judge, next_change
+from mirror.plan.locks import NOTHING, Asked, Choice, Missing, choose
 from mirror.plan.select import Selection
 from mirror.plan.settle import shrunk
 from mirror.run import events
@@ -24,6 +26,8 @@ from mirror.store.cache import Cache, Saved, page_key
 MAX_PROJECTS = 2_000_000
 NO_LIST = frozenset({Reason.NOT_FOUND, Reason.GONE, Reason.FORBIDDEN, Reason.STATUS})
 """How servers without a project list answer to the question for it."""
+NOT_THERE = frozenset({Reason.NOT_FOUND, Reason.GONE})
+"""How an index says that it does not have a project."""
 
 
 class Answered(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +35,8 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
 
     page: ProjectPage
     wanted: tuple[FileLink, ...]
+    unmet: bool
+    """Whether something is asked for that is not there, so that nothing held of it is given up."""
     validators: Validators
     unjudged: frozenset[Filename] = frozenset()
     """What is not wanted only because the index does not tell what a rule needs."""
@@ -48,10 +54,11 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Read(msgspec.Struct, frozen=True):
-    """A project page as it came, as it was read, and what is decided of its files; None: all are wanted."""
+    """A project page as it came, as it was read, what locks want of it, and what is decided; None: all is wanted."""
 
     page: Page
     parsed: ProjectPage
+    choice: Choice
     verdicts: tuple[Verdict, ...] | None
 
 
@@ -68,13 +75,15 @@ class PageReader:
         accept_shrink: bool,
         now: datetime,
         rules: Rules = Rules(),  # noqa: B008 - it is a frozen value
+        asked: Asked = NOTHING,
     ) -> None:
         """`now` is the moment at which `rules` are asked. Raises `InvalidName` when `projects` are not checked."""
         self._session, self._index = session, session.index
         self._cache, self._before, self._emit = cache, before, emit
         self._accept_shrink = accept_shrink
-        self._now, self._rules = now, rules
-        self._selection = Selection(self._index.projects, rules.exclude)
+        self._now, self._rules, self._asked = now, rules, asked
+        projects = self._index.projects
+        self._selection = Selection(projects if projects is None else (*projects, *asked.entries), rules.exclude)
         self._changes: dict[ProjectName, datetime] = {}
         self._unsized = False
         self._list_validators = Validators()
@@ -82,7 +91,11 @@ class PageReader:
         """Whether it is known which projects there are: False when a list that is needed was not had."""
 
     async def names(self) -> tuple[ProjectName, ...]:
-        """The projects to look at, from the index's list or, where it has none, by name. Raises `Failure`."""
+        """The projects to look at: asked for, and from its list or, where it has none, by name. Raises `Failure`."""
+        asked = {*self._asked.files, *(self._asked.unsettled & self._before.keys())}
+        return tuple(sorted(asked.union(await self._names()))) if asked else await self._names()
+
+    async def _names(self) -> tuple[ProjectName, ...]:
         if not self._selection.needs_list:
             return self._selection.names
         validators = self._saved(None, names_fingerprint(self._before) if self._before else None)
@@ -107,7 +120,7 @@ class PageReader:
             self._warn(f"none of the {len(listed.projects)} projects that it lists is wanted; see `projects`")
         if any(refusal.file is None for refusal in listed.refused):  # it might have been any of those held
             names = tuple(sorted({*names, *self._held_and_wanted()}))
-        held = len(self._before)
+        held = len(self._before.keys() - self._asked.files.keys())
         if not self._accept_shrink and shrunk(held, len(names), self._index.limits.max_shrink):
             what = f"its list went from {held} projects to {len(names)}; {acceptance(self._index.name)}"
             raise Failure(Reason.SHRUNK, what, holds_index=True)
@@ -119,7 +132,13 @@ class PageReader:
         """The page of project `name`, or None when it is unchanged. Raises `Failure`."""
         old = self._before.get(name)
         validators = self._saved(name, old.fingerprint if old else None)
-        found = await self._session.page(name, validators, partial(self._read_page, name))
+        try:
+            found = await self._session.page(name, validators, partial(self._read_page, name))
+        except Failure as failure:
+            if failure.reason in NOT_THERE:
+                for file in self._asked.files.get(name, ()):
+                    self._miss(Missing(file=file, reason=failure.reason, why="the index does not have the project"))
+            raise
         kept = old.count if old else 0
         self._emit(
             events.PageAnswered(
@@ -132,17 +151,19 @@ class PageReader:
         for refusal in parsed.refused:
             self._emit(events.Refused(refusal=refusal))
         self._warn(*(f"project {name}: {warning}" for warning in parsed.warnings))
+        unmet = bool(found.choice.missing) or name in self._asked.unsettled
+        for missing in found.choice.missing:
+            self._miss(missing)
         if verdicts is None:
-            return Answered(page=parsed, wanted=parsed.links, validators=page.validators)
+            return Answered(page=parsed, wanted=parsed.links, unmet=unmet, validators=page.validators)
         wanted = tuple(verdict.link for verdict in verdicts if verdict.kept)
         unjudged = frozenset(verdict.link.filename for verdict in verdicts if verdict.unknown)
         self._tell_unknown(name, wanted, unjudged)
         change = next_change(parsed.links, self._rules, self._now)
         if change is not None:
             self._changes[name] = change
-        return Answered(
-            page=parsed, wanted=wanted, validators=Validators() if unjudged else page.validators, unjudged=unjudged
-        )
+        validators = Validators() if unjudged else page.validators
+        return Answered(page=parsed, wanted=wanted, unmet=unmet, validators=validators, unjudged=unjudged)
 
     async def explain(self, name: ProjectName) -> None:
         """Tell what is decided of every file of project `name`, whether it is wanted or not."""
@@ -155,7 +176,7 @@ class PageReader:
             failed = str(failure)
         else:
             if found is not None:
-                verdicts = self._judge(name, found.parsed.links)
+                verdicts = self._judge(name, found.parsed.links, found.choice)
                 refused = found.parsed.refused
         self._emit(
             events.Explained(index=self._index.name, project=name, verdicts=verdicts, refused=refused, failed=failed)
@@ -174,20 +195,13 @@ class PageReader:
         return page, parse_project_list(page.body, page.content_type, self._index.name, max_projects=MAX_PROJECTS)
 
     def _read_page(self, name: ProjectName, page: Page) -> _Read:
-        parsed = parse_project_page(
-            page.body,
-            page.content_type,
-            Source(index=self._index.name, project=name, page_url=page.url),
-            max_files=self._index.limits.max_files_per_page,
-            legacy=self._index.legacy_filenames,
-            upgrade_http=self._index.upgrade_http,
-        )
-        everything = not self._rules.fingerprint and not self._selection.narrows(name)
-        return _Read(page, parsed, None if everything else self._judge(name, parsed.links))
+        found = parsed(self._index, name, page)
+        choice = choose(self._asked.files.get(name, ()), found.links)
+        everything = not self._rules.fingerprint and not self._selection.narrows(name) and not choice.links
+        return _Read(page, found, choice, None if everything else self._judge(name, found.links, choice))
 
-    def _judge(self, name: ProjectName, links: Sequence[FileLink]) -> tuple[Verdict, ...]:
-        """What `projects` does not ask for is not wanted, and of the rest the rules decide."""
-        legacy = self._index.legacy_filenames
+    def _judge(self, name: ProjectName, links: Sequence[FileLink], choice: Choice) -> tuple[Verdict, ...]:
+        """What `projects` does not ask for is not wanted, of the rest the rules decide, and a lock overrules both."""
         selected, others = list(links), []
         if self._selection.narrows(name):
             selected = [link for link in links if self._selects(link)]
@@ -195,7 +209,14 @@ class PageReader:
             others = [
                 Verdict(link, False, "projects", "no entry asks for it") for link in links if link.filename not in asked
             ]
-        return *judge(selected, self._rules, self._now, legacy=legacy), *others
+        verdicts = (*judge(selected, self._rules, self._now, legacy=self._index.legacy_filenames), *others)
+        locked = choice.links
+        return tuple(
+            Verdict(locked[verdict.link.filename], True, "locks", "a lock names it")
+            if verdict.link.filename in locked
+            else verdict
+            for verdict in verdicts
+        )
 
     def _tell_unknown(self, name: ProjectName, wanted: Sequence[FileLink], unjudged: Collection[Filename]) -> None:
         """Say what could not be judged: without an upload time nothing is taken, without a size everything."""
@@ -212,7 +233,7 @@ class PageReader:
 
     def _names_without_list(self, failure: Failure) -> tuple[ProjectName, ...]:
         """An index without a list: what is configured by name, and what is held and still wanted."""
-        names = self._held_and_wanted().union(self._selection.names)
+        names = self._held_and_wanted().union(self._selection.names, self._asked.files)
         if not names:
             what = f"no project list ({failure.what}); name the index's projects in `projects`"
             raise Failure(failure.reason, what, holds_index=True)
@@ -240,6 +261,16 @@ class PageReader:
         version = distribution(link.filename, project, legacy=self._index.legacy_filenames).version
         return self._selection.wants_version(project, version)
 
+    def _miss(self, missing: Missing) -> None:
+        """Tell of a file that a lock names and that cannot be had."""
+        file = missing.file
+        what = f"{file.place}: {missing.why}"
+        self._emit(
+            events.Trouble(
+                index=self._index.name, project=file.project, file=file.filename, reason=missing.reason, what=what
+            )
+        )
+
     def _warn(self, *warnings: str) -> None:
         for warning in warnings:
             self._emit(events.Warned(index=self._index.name, what=warning))
@@ -254,8 +285,20 @@ class PageReader:
 
     def _key(self, project: ProjectName | None) -> str:
         session = self._session
-        rules = self._rules.fingerprint
-        return page_key(self._index, session.account, session.project_url(project), PAGE_ACCEPT, rules)
+        wishes = self._rules.fingerprint, self._asked.fingerprint(project)
+        return page_key(self._index, session.account, session.project_url(project), PAGE_ACCEPT, *wishes)
+
+
+def parsed(index: Index, name: ProjectName, page: Page) -> ProjectPage:
+    """What `page` says of project `name`, read as `index` is configured. Raises `BadPage`."""
+    return parse_project_page(
+        page.body,
+        page.content_type,
+        Source(index=index.name, project=name, page_url=page.url),
+        max_files=index.limits.max_files_per_page,
+        legacy=index.legacy_filenames,
+        upgrade_http=index.upgrade_http,
+    )
 
 
 def acceptance(index: IndexName) -> str:

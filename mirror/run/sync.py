@@ -20,8 +20,9 @@ from mirror.model.holding import Holdings, count_files, held_project
 from mirror.model.index import Index, Tree
 from mirror.model.names import Filename, IndexName, ProjectName, TreeName
 from mirror.net.authenticator import Secrets
-from mirror.net.session import Session, Sessions, open_session
+from mirror.net.session import Sessions
 from mirror.net.traffic import Traffic
+from mirror.plan.locks import NOTHING, Asked
 from mirror.plan.merge import MergedTree, merge
 from mirror.plan.pins import by_index, every, pins_after
 from mirror.plan.settle import SMALL, Settlement, shrunk
@@ -29,7 +30,9 @@ from mirror.run import events
 from mirror.run.commit import Committer, committing
 from mirror.run.files import FileFetcher
 from mirror.run.index import IndexRun
+from mirror.run.lookup import Lookup
 from mirror.run.pages import PageReader
+from mirror.run.placing import Placing
 from mirror.run.stop import DRAIN, Stop
 from mirror.store.manifest import State
 from mirror.store.store import Store
@@ -83,38 +86,41 @@ async def sync(
         emit(events.IndexDropped(index=name))
     after = {name: holding for name, holding in held.items() if name in configured}
     traffic = Traffic(settings.concurrency, max_rate=settings.max_rate, max_requests=settings.max_requests)
-    opened: dict[IndexName, Session] = {}
-    sessions = Sessions(opened)
+    sessions = Sessions(settings.indexes, secrets, traffic, stop.event)
+    order = [index.name for index in settings.indexes]
+    placing = Placing(settings.wishes, order, emit, stop)
+    asked: dict[IndexName, Asked] = {}
     runs: list[IndexRun] = []
 
     async def one(index: Index, committer: Committer) -> Settlement:
         holding, accept = held.get(index.name, {}), index.name in options.accept_shrink
-        async with open_session(index, secrets, traffic, stop.event) as session:
-            opened[index.name] = session
-            run = IndexRun(
-                session,
-                PageReader(
-                    session,
-                    store.cache,
-                    holding,
-                    emit,
-                    accept_shrink=accept,
-                    now=now,
-                    rules=settings.rules[index.name],
-                ),
-                FileFetcher(sessions, store.admission, emit),
-                committer,
-                holding,
-                emit,
-                stop,
-                pins=pins.get(index.name, {}),
-                accepted={name for accepted, name in options.accept_changed if accepted == index.name},
-                accept_shrink=accept,
-                dry=options.dry_run,
-                explain=options.explain,
-            )
-            runs.append(run)
-            return await run.run()
+        session = await sessions.open(index.name)
+        reader = PageReader(
+            session,
+            store.cache,
+            holding,
+            emit,
+            accept_shrink=accept,
+            now=now,
+            rules=settings.rules[index.name],
+            asked=asked.get(index.name, NOTHING),
+        )
+        run = IndexRun(
+            session,
+            reader,
+            FileFetcher(sessions, store.admission, emit),
+            committer,
+            holding,
+            emit,
+            stop,
+            pins=pins.get(index.name, {}),
+            accepted={name for accepted, name in options.accept_changed if accepted == index.name},
+            accept_shrink=accept,
+            dry=options.dry_run,
+            explain=options.explain,
+        )
+        runs.append(run)
+        return await run.run()
 
     async def night(index: Index, committer: Committer) -> None:
         began = anyio.current_time()
@@ -133,14 +139,15 @@ async def sync(
             withdrawn = settlement.withdrawn
             if not options.dry_run:
                 after[index.name] = settlement.holding
-        budget = opened[index.name].budget if index.name in opened else None
+        requests, retries = sessions.requests(index.name)
+        await sessions.close(index.name)
         emit(
             events.IndexSettled(
                 index=index.name,
                 files=count_files(after.get(index.name, {})),
                 withdrawn=withdrawn,
-                requests=budget.requests if budget else 0,
-                retries=budget.retries if budget else 0,
+                requests=requests,
+                retries=retries,
                 seconds=anyio.current_time() - began,
             )
         )
@@ -149,12 +156,14 @@ async def sync(
         await stop.event.wait()
         emit(events.Stopping(seconds=DRAIN))
         await anyio.sleep(DRAIN)
+        placing.cut_short()
         for run in runs:
             run.cut_short()
 
     with first_error():
-        async with committing(store.admission) as committer, anyio.create_task_group() as draining:
+        async with sessions, committing(store.admission) as committer, anyio.create_task_group() as draining:
             draining.start_soon(drain)
+            asked |= await placing.run(Lookup(sessions), settings.concurrency)
             async with anyio.create_task_group() as tasks:
                 for index in options.chosen(settings):
                     tasks.start_soon(night, index, committer)

@@ -9,14 +9,16 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
-from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
 import anyio
 import msgspec
 
 from mirror.config.load import Settings
+from mirror.config.secrets import SecretResolver
 from mirror.errors import Failure
+from mirror.net.session import Sessions
+from mirror.net.traffic import Traffic
 from mirror.run import events
 from mirror.run.night import interruptible, timed
 from mirror.run.owners import Owners
@@ -124,8 +126,10 @@ class _Round:
 
     async def _repair_all(self, left: list[tuple[Content, list[Damage]]]) -> None:
         """Put right what can be, and take it off `left`: files first, because metadata may come from inside them."""
-        async with AsyncExitStack() as sessions:
-            owners = Owners(self._settings, self._store, self._emit, self._stop, sessions)
+        settings = self._settings
+        traffic = Traffic(settings.concurrency, max_rate=settings.max_rate, max_requests=settings.max_requests)
+        async with Sessions(settings.indexes, SecretResolver(settings), traffic, self._stop.event) as sessions:
+            owners = Owners(sessions, self._store, self._emit)
             for content, damages in sorted(left, key=lambda pair: all(kind != "file" for _, kind in pair[0].owners)):
                 if self._stop.signal is not None:  # time that is up ends the reading only
                     self._found.remarks.append("it was interrupted; run it again")

@@ -86,12 +86,12 @@ class Cache:
             return {key: decoder.decode(value) for key, value in database.execute("SELECT key, value FROM page")}
 
 
-def page_key(index: Index, account: str, url: Url, accept: str, rules: str) -> str:
+def page_key(index: Index, account: str, url: Url, accept: str, *wishes: str) -> str:
     """The key of one page, as one account with one selection sees it through this version of the parser.
 
-    `rules` is the fingerprint of the rules by which files are chosen.
+    `wishes` are the fingerprints of what else decides which of its files are wanted.
     """
-    flags = (str(index.legacy_filenames), str(index.upgrade_http), rules)
+    flags = (str(index.legacy_filenames), str(index.upgrade_http), *wishes)
     parts = (str(PARSER), index.name, account, url.text, accept, *flags)
-    text = "\0".join((*parts, *(index.projects or ("*",))))
+    text = "\0".join((*parts, *(("*",) if index.projects is None else index.projects)))
     return hashlib.sha256(text.encode()).hexdigest()

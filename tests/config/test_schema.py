@@ -17,6 +17,7 @@ from mirror.config.schema import (
     Configuration,
     EnvironmentTable,
     IndexTable,
+    LockTable,
     RetentionTable,
     SecretTable,
     Shared,
@@ -30,7 +31,7 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 EXAMPLES = sorted(CONFIGS.glob("*.toml"))
 STRUCTS: list[type[msgspec.Struct]] = [
     *(Configuration, EnvironmentTable, IndexTable, RetentionTable),
-    *(SecretTable, Shared, TreeTable),
+    *(SecretTable, Shared, TreeTable, LockTable),
 ]
 
 
@@ -88,10 +89,13 @@ def test_commented_defaults_are_the_defaults(write: Write) -> None:
     assert spelled.indexes[0].limits == Limits()
 
 
-def test_shown_examples_of_keys_are_right(write: Write) -> None:
+def test_shown_examples_of_keys_are_right(write: Write, tmp_path: Path) -> None:
     """Every "e.g." of mirror.toml would be accepted where it stands, one at a time."""
     text = (CONFIGS / "mirror.toml").read_text()
     write('[[tool.uv.index]]\nname = "x"\nurl = "https://example.com"', "pyproject.toml")
+    write("acme==1.0", "requirements.txt")
+    (tmp_path / "app").mkdir()
+    write("version = 1", "app/uv.lock")
     examples = re.findall(r"(?m)^# e\.g\. .*$", text)
     assert len(examples) > 8
     for example in examples:

@@ -6,19 +6,17 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pypi_simple
 import pytest
 
 from mirror.cli.wheels import build_sdist, build_wheel
-from tests.site import Site
+from tests.site import Site, served
 from tests.world import World, clients
 from tests.world.nginx import Tree, nginx
-from tests.world.origins import free_port
-from tests.world.processes import accepting, environment, running
+from tests.world.processes import environment
 
 pytestmark = pytest.mark.real
 WANTED = {"demo": "1.0+local.1", "other-thing": "2.0"}
@@ -39,17 +37,6 @@ def published(site: Site, world: World) -> Site:
     return site
 
 
-@contextmanager
-def _plain(site: Site) -> Iterator[str]:
-    """The tree behind `python -m http.server`."""
-    port = free_port()
-    command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
-    command += ["--directory", str(site.root / "public" / "current")]
-    log = site.directory / "http.log"
-    with running(command, log=log, env=environment(site.directory / "home"), ready=lambda: accepting(port)):
-        yield f"http://127.0.0.1:{port}/all/simple/"
-
-
 @pytest.mark.parametrize(
     "install", [clients.pip_install, clients.uv_install, clients.poetry_install, clients.pdm_install]
 )
@@ -57,8 +44,8 @@ def test_an_installer_of_today_takes_the_tree(
     published: Site, tmp_path: Path, install: Callable[..., dict[str, str]]
 ) -> None:
     """Over the plainest server: the right versions of both, and not the yanked one."""
-    with _plain(published) as url:
-        assert install(url, ["demo"], tmp_path / "target") == WANTED
+    with served(published) as base:
+        assert install(f"{base}/all/simple/", ["demo"], tmp_path / "target") == WANTED
 
 
 def test_a_pip_of_2022_takes_the_tree(published: Site, tmp_path: Path) -> None:
@@ -67,8 +54,8 @@ def test_a_pip_of_2022_takes_the_tree(published: Site, tmp_path: Path) -> None:
         python = clients.old_pip(tmp_path / "old")
     except clients.InstallError as error:
         pytest.skip(f"pip 22.2 cannot be obtained here: {error}")
-    with _plain(published) as url:
-        assert clients.old_pip_install(python, url, ["demo"], tmp_path / "target") == WANTED
+    with served(published) as base:
+        assert clients.old_pip_install(python, f"{base}/all/simple/", ["demo"], tmp_path / "target") == WANTED
 
 
 @pytest.mark.system
@@ -90,14 +77,15 @@ def test_pip_installs_from_the_file_system(published: Site, tmp_path: Path) -> N
 
 def test_pip_checks_the_digests_that_we_publish(published: Site, tmp_path: Path) -> None:
     """A file that was spoiled on the web server is refused by the installer, because our page has its sha256."""
-    (served,) = (published.root / "public" / "packages").rglob("demo-1.0*.whl")
-    content = bytearray(served.read_bytes())
+    (spoiled,) = (published.root / "public" / "packages").rglob("demo-1.0*.whl")
+    content = bytearray(spoiled.read_bytes())
     content[len(content) // 2] ^= 1
-    served.chmod(0o644)
-    served.write_bytes(content)
-    with _plain(published) as url:
+    spoiled.chmod(0o644)
+    spoiled.write_bytes(content)
+    with served(published) as base:
+        url = ("--index-url", f"{base}/all/simple/")
         done = subprocess.run(
-            [sys.executable, "-m", "pip", "--isolated", "download", "--index-url", url, "-d", tmp_path, "demo"],
+            [sys.executable, "-m", "pip", "--isolated", "download", *url, "-d", tmp_path, "demo"],
             env=environment(tmp_path / "home"),
             capture_output=True,
             text=True,

@@ -1,0 +1,60 @@
+"""Which index has a project, and what it has of it: pages of any configured index, each asked for once and kept.
+
+"It is not there" is an index's own word. An index that could not be asked has said nothing, and whoever wants to
+know gets the failure: a later index is never taken because an earlier one was down.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import anyio
+
+from mirror.errors import Failure
+from mirror.model.files import ProjectPage, Validators
+from mirror.model.names import IndexName, ProjectName
+from mirror.net.session import Sessions
+from mirror.run.pages import NOT_THERE, parsed
+
+
+class _Question:
+    """One page, for all who ask."""
+
+    def __init__(self) -> None:
+        self.asking = anyio.Lock()
+        self.answered = False
+        self.answer: ProjectPage | Failure | None = None
+
+
+class Lookup:
+    """Reads pages unconditionally, through the session that the night of their index uses too."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+        self._questions: dict[tuple[IndexName, ProjectName], _Question] = {}
+        self._stopped: dict[IndexName, Failure] = {}
+
+    async def page(self, index: IndexName, project: ProjectName) -> ProjectPage | None:
+        """What `index` offers of `project`; None: it does not have it. Raises `Failure` when that is not known."""
+        question = self._questions.setdefault((index, project), _Question())
+        async with question.asking:
+            if not question.answered:
+                question.answer = await self._ask(index, project)
+                question.answered = True
+        if isinstance(question.answer, Failure):
+            raise question.answer
+        return question.answer
+
+    async def _ask(self, index: IndexName, project: ProjectName) -> ProjectPage | Failure | None:
+        if index in self._stopped:
+            return self._stopped[index]
+        try:
+            session = await self._sessions.open(index)
+            await session.start()
+            return await session.page(project, Validators(), partial(parsed, session.index, project))
+        except Failure as failure:
+            if failure.reason in NOT_THERE:
+                return None
+            if failure.holds_index:
+                self._stopped[index] = failure
+            return failure
