@@ -72,6 +72,20 @@ def test_exactly_what_a_lock_names_is_mirrored(site: Site, first: Index, second:
     assert {entry.status for entry in site.world.requests()[before:]} == {304}
 
 
+def test_a_lock_overrules_the_rules(site: Site, first: Index) -> None:
+    """Rules choose among what nobody asked for by name; `--explain` says which of the two it was."""
+    first.yank(ONE.filename, "broken")
+    uv_lock(site, {first.url: [ONE]})
+    rules = {"projects": ["one"], "yanked": "drop", "sdists": "never"}
+    site.configure(first, top={"locks": ["uv.lock"]}, first=rules)
+    assert site.sync().code == 0
+    assert set(site.files("first")) == names(ONE, LATER)
+    assert site.files("first")[ONE.filename]["yanked"] == "broken"
+    told = site.sync("--dry-run", "--explain", "one").stdout
+    assert f"kept     {ONE.filename}  a lock names it" in told
+    assert f"dropped  {SDIST.filename}  sdists: it is no wheel" in told
+
+
 def test_a_changed_lock_is_followed_although_the_page_is_unchanged(site: Site, first: Index) -> None:
     """What is asked of a page is part of what makes it unchanged."""
     site.configure(first, top={"locks": ["uv.lock"]})
