@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from mirror.config import decode
 from mirror.config.problems import Place, Report
@@ -16,9 +16,9 @@ Environments = Mapping[str, Environment]
 _NEEDED = {"name": "prod", "python": "3.11", "platform": "manylinux_2_28_x86_64"}
 
 
-def environments(raw: object, place: Place, report: Report) -> tuple[Environments, bool]:
-    """The machines of the array `raw` at `place`, and whether these are all that were meant."""
-    before = len(report.problems)
+def environments(raw: object, place: Place, report: Report) -> tuple[Environments, tuple[str, ...]]:
+    """The machines of the array `raw` at `place`, and all names there, with those that cannot be such a machine."""
+    named: list[str] = []
     found: dict[str, Environment] = {}
     for number, item in enumerate(decode.array(raw, place, report), 1):
         here = place.item(number)
@@ -26,19 +26,20 @@ def environments(raw: object, place: Place, report: Report) -> tuple[Environment
         missing = [key for key in _NEEDED if isinstance(item, dict) and key not in item]
         for key in missing:
             report.add(here, f"the {key} is missing", f"add for example {key} = {decode.toml(_NEEDED[key])}")
-        if not _NEEDED.keys() <= values.keys():
-            continue
-        if values["name"] in found:
+        if values.get("name") in named:
             report.add(here.at("name"), "another environment has this name", "choose another name for one of them")
+        elif "name" in values:
+            named.append(values["name"])
+        if not _NEEDED.keys() <= values.keys():
             continue
         try:
             found[values["name"]] = environment(**values)
         except InvalidName as error:
             report.add(here.at(error.kind), "no wheel fits such an environment", error.why)
-    return found, len(report.problems) == before
+    return found, tuple(named)
 
 
-def check_names(values: Values, known: Environments, place: Place, report: Report) -> None:
+def check_names(values: Values, known: Sequence[str], place: Place, report: Report) -> None:
     """Report the names below `environments` of a table at `place` that no environment has."""
     for number, name in enumerate(values.get("environments", ()), 1):
         if name not in known:

@@ -64,11 +64,10 @@ def load(path: Path | None, *, from_uv: Path | None = None, root: Path | None = 
     )
     if not entries and not report.problems:
         report.add(here.at("index"), "no index is configured", "add an [[index]] with a name and a url")
-    machines, sound = environments(top.get("environment", []), here.at("environment"), report)
-    if sound:
-        check_names(defaults, machines, here.at("defaults"), report)
-        for entry in entries:
-            check_names(entry.values, machines, entry.place, report)
+    machines, named = environments(top.get("environment", []), here.at("environment"), report)
+    check_names(defaults, named, here.at("defaults"), report)
+    for entry in entries:
+        check_names(entry.values, named, entry.place, report)
     built = {entry.name: build.index(entry, defaults, report) for entry in entries}
     names = [entry.name for entry in entries if entry.named]
     merged = trees(top.get("tree", []), names, here.at("tree"), report)

@@ -114,11 +114,11 @@ def _platform(name: str) -> _Platform:
     if match := _MACOS.fullmatch(name):
         release, machine = (int(match[1]), int(match[2])), match[3]
         if release < ((11, 0) if machine == "arm64" else (10, 4)):
-            raise InvalidName("platform", name, "no wheel is for it: macOS begins at 10_4, and at 11_0 on arm64")
+            raise InvalidName("platform", name, "macOS begins at 10_4, and at 11_0 on arm64")
         return _Platform(tuple(tags.mac_platforms(release, machine)), "posix", "darwin", "Darwin", machine)
     if match := _LINUX.fullmatch(name):
         return _Platform(tuple(_linux(name, match)), "posix", "linux", "Linux", match[6])
-    raise InvalidName("platform", name, f"no wheel is for it; {_FORMS}")
+    raise InvalidName("platform", name, _FORMS)
 
 
 def _linux(name: str, match: re.Match[str]) -> Iterator[str]:
@@ -129,12 +129,12 @@ def _linux(name: str, match: re.Match[str]) -> Iterator[str]:
     floor = 5 if machine in _OLD_GLIBC else 17
     if kind == "musl":
         if major != "1":
-            raise InvalidName("platform", name, "no wheel is for it: musl is 1.x")
+            raise InvalidName("platform", name, "musl is 1.x")
         yield from (f"musllinux_1_{older}_{machine}" for older in range(int(minor), -1, -1))
         return
     newest = _MINORS[alias] if alias else int(minor)
     if (major or "2") != "2" or newest < floor:
-        raise InvalidName("platform", name, f"no wheel is for it: on {machine}, glibc begins at 2_{floor}")
+        raise InvalidName("platform", name, f"on {machine}, manylinux begins at glibc 2_{floor}")
     for older in range(newest, floor - 1, -1):
         yield f"manylinux_2_{older}_{machine}"
         if older in _ALIASES:
