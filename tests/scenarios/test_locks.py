@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,20 +72,6 @@ def test_exactly_what_a_lock_names_is_mirrored(site: Site, first: Index, second:
     assert outcome.code == 0
     assert outcome.index("first")["pages-unchanged"] == 1
     assert {entry.status for entry in site.world.requests()[before:]} == {304}
-
-
-def test_a_lock_overrules_the_rules(site: Site, first: Index) -> None:
-    """Rules choose among what nobody asked for by name; `--explain` says which of the two it was."""
-    first.yank(ONE.filename, "broken")
-    uv_lock(site, {first.url: [ONE]})
-    rules = {"projects": ["one"], "yanked": "drop", "sdists": "never"}
-    site.configure(first, top={"locks": ["uv.lock"]}, first=rules)
-    assert site.sync().code == 0
-    assert set(site.files("first")) == names(ONE, LATER)
-    assert site.files("first")[ONE.filename]["yanked"] == "broken"
-    told = site.sync("--dry-run", "--explain", "one").stdout
-    assert f"kept     {ONE.filename}  a lock names it" in told
-    assert f"dropped  {SDIST.filename}  sdists: it is no wheel" in told
 
 
 def test_a_changed_lock_is_followed_although_the_page_is_unchanged(site: Site, first: Index) -> None:
@@ -368,3 +356,30 @@ def test_locked_projects_count_beside_the_list(site: Site, first: Index, world: 
     uv_lock(site, {first.url: projects[:11]}, "a.lock")
     assert site.sync().index("first")["state"] == "complete"
     assert set(site.files("first")) == names(ONE, SDIST, LATER, *projects[:11])
+
+
+def test_environments_choose_among_locked_wheels_and_filters_do_not(site: Site, first: Index) -> None:
+    """A lock wins over every rule of its index; what is explained is what is done."""
+    linux, windows = (
+        dataclasses.replace(build_wheel("one", "1.0", payload=size), filename=f"one-1.0-cp311-cp311-{platform}.whl")
+        for size, platform in ((1, "manylinux_2_28_x86_64"), (2, "win_amd64"))
+    )
+    first.add(linux)
+    first.add(windows)
+    first.yank(linux.filename)
+    uv_lock(site, {first.url: [linux, windows, SDIST]})
+    machines = [
+        {"name": "linux", "python": "3.11", "platform": "manylinux_2_28_x86_64"},
+        {"name": "windows", "python": "3.11", "platform": "win_amd64"},
+    ]
+    rules: dict[str, Any] = {"yanked": "drop", "wheels": "never", "sdists": "never", "exclude-newer": "7 days"}
+    lock = {"file": "uv.lock", "environments": ["linux"]}
+    site.configure(first, top={"locks": [lock], "environment": machines}, **rules)
+    outcome = site.sync("--dry-run", "--explain", "one")
+    assert outcome.code == 0
+    assert outcome.out.count("a lock names it") == 2
+    assert site.sync().code == 0
+    assert set(site.files("first")) == names(linux, SDIST)
+    site.configure(first, top={"locks": ["uv.lock"], "environment": machines}, **rules)
+    assert site.sync().code == 0
+    assert set(site.files("first")) == names(linux, windows, SDIST)
