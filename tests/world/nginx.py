@@ -142,7 +142,12 @@ def nginx(
     program = shutil.which("nginx") or "/usr/sbin/nginx"
     command: list[str | Path] = [program, "-p", f"{directory}/", "-e", "error.log", "-c", config]
     env = environment(directory / "home")
-    with running(command, log=directory / "output.log", env=env, ready=lambda: accepting(port)):
+    pid = directory / "nginx.pid"  # written after the port is open
+
+    def ready() -> bool:
+        return accepting(port) and pid.exists() and bool(pid.read_text())
+
+    with running(command, log=directory / "output.log", env=env, ready=ready):
         yield handle
 
 
