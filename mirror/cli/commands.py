@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,15 @@ from mirror.errors import ConfigError, Problem
 from mirror.model.names import Filename, IndexName, ProjectName, filename, index_name, project_name
 from mirror.model.secret import scrub
 from mirror.run import events
+from mirror.run import plan as plans
 from mirror.run import report as reports
 from mirror.run.check import check
 from mirror.run.night import night
+from mirror.run.plan import Planner
 from mirror.run.status import status
 from mirror.run.sync import Options
+
+_MAKE_ONE = "make a plan with mirror sync --dry-run --plan FILE"
 
 
 def sync_command(options: argparse.Namespace) -> int:
@@ -36,13 +41,25 @@ def sync_command(options: argparse.Namespace) -> int:
         dry_run=options.dry_run,
         explain=_explained(options),
     )
-    _check_writable(options.report)
+    _check_writable("--report", options.report)
+    if options.plan is not None and not options.dry_run:
+        agreed = _agreed(options.plan)
+        wish = msgspec.structs.replace(wish, plan=agreed, now=agreed.moment)
+    elif options.plan is not None:
+        _check_writable("--plan", options.plan)
+        if "-" in (options.report, options.plan) and (options.report == options.plan or options.explain is not None):
+            raise ConfigError([Problem("--plan", "standard output has another use", "name a file")])
+    began = datetime.now(UTC).replace(microsecond=0)  # as exact as a plan says it
+    planner = Planner(f"{began:%Y-%m-%dT%H:%M:%SZ}", settings.digest, [index.name for index in wish.chosen(settings)])
+    wish = msgspec.structs.replace(wish, now=wish.now or began)
     explanations: list[events.Explained] = []
     with showing(quiet=options.quiet, verbose=options.verbose) as observer:
 
         def observe(event: events.Event) -> None:
             if isinstance(event, events.Explained):
                 explanations.append(event)
+            if options.dry_run:
+                planner.note(event)
             observer(event)
 
         report = night(settings, wish, observe)
@@ -51,9 +68,13 @@ def sync_command(options: argparse.Namespace) -> int:
     if options.report == "-":
         sys.stdout.write(report.encode().decode())
     elif options.report:
-        _write_report(Path(options.report), report)
+        _write(Path(options.report), report.encode(), "report", report)
+    if options.plan == "-" and options.dry_run:
+        sys.stdout.write(planner.plan.encode().decode())
+    elif options.plan and options.dry_run:
+        _write(Path(options.plan), planner.plan.encode(), "plan", report)
     if not options.quiet:
-        say(summary(report))
+        say(summary(report, planner.plan if options.dry_run else None))
     elif report.error:
         say(f"failed: {report.error}")
     return report.exit_code
@@ -70,22 +91,32 @@ def _explained(options: argparse.Namespace) -> ProjectName | None:
     return project_name(options.explain)
 
 
-def _write_report(path: Path, report: reports.Report) -> None:
-    """Write the report; when that fails the run is done all the same, and its exit code tells that something is not."""
+def _agreed(file: str) -> plans.Plan:
+    """The plan that is to be applied. Raises `ConfigError`."""
     try:
-        path.write_bytes(report.encode())
+        return plans.decode(Path(file).read_bytes())
     except OSError as error:
-        say(f"the report cannot be written to {path}: {error.strerror}")
+        raise ConfigError([Problem(f"--plan {file}", f"cannot be read: {error.strerror}", _MAKE_ONE)]) from error
+    except plans.PlanError as error:
+        raise ConfigError([Problem(f"--plan {file}", str(error), _MAKE_ONE)]) from error
+
+
+def _write(path: Path, content: bytes, what: str, report: reports.Report) -> None:
+    """Write `content`; when that fails the run is done all the same, and its exit code tells that something is not."""
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        say(f"the {what} cannot be written to {path}: {error.strerror}")
         report.exit_code = report.exit_code or reports.Exit.INCOMPLETE
 
 
-def _check_writable(report: str | None) -> None:
-    """Raise `ConfigError` before the run rather than lose its report after it."""
-    if report is None or report == "-":
+def _check_writable(flag: str, file: str | None) -> None:
+    """Raise `ConfigError` before the run rather than lose what it is to write after it."""
+    if file is None or file == "-":
         return
-    path = Path(report)
+    path = Path(file)
     if path.is_dir() or not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
-        raise ConfigError([Problem(f"--report {report}", "it cannot be written", "name a file in a writable folder")])
+        raise ConfigError([Problem(f"{flag} {file}", "it cannot be written", "name a file in a writable folder")])
 
 
 def check_command(options: argparse.Namespace) -> int:

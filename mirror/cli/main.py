@@ -127,6 +127,11 @@ def _parser() -> argparse.ArgumentParser:
     sync.add_argument(
         "--explain", metavar="PROJECT", help="with --dry-run: every file of this project, kept or dropped, and why"
     )
+    sync.add_argument(
+        "--plan",
+        metavar="FILE",
+        help="with --dry-run: write the plan there as JSON, - for standard output; without: do exactly that or nothing",
+    )
     sync.add_argument("--report", metavar="FILE", help="write the JSON report there; - for standard output")
     sync.add_argument(
         "--accept-shrink",

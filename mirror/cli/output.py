@@ -17,7 +17,10 @@ from typing import TYPE_CHECKING
 from mirror.model.names import IndexName
 from mirror.model.secret import scrub
 from mirror.run import events
+from mirror.run.plan import Plan, PlannedIndex
 from mirror.run.report import IndexReport, Report
+
+_NAMED = 20  # files to be withdrawn that a dry run names, of each index
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -164,9 +167,11 @@ class _Bars:
         self._lines.note(event)
 
 
-def summary(report: Report) -> str:
-    """The end of a run, in a few lines."""
+def summary(report: Report, plan: Plan | None = None) -> str:
+    """The end of a run, in a few lines; of a dry run, what the `plan` says."""
     lines = [_index_line(index) for index in report.indexes]
+    if plan is not None:
+        lines += [line for index in plan.indexes for line in _planned(index)]
     if report.collisions:
         count = len(report.collisions)
         lines.append(f"collisions in merged trees: {count}; the first index's project is shown (the report names them)")
@@ -181,6 +186,19 @@ def summary(report: Report) -> str:
     if report.error:
         lines.append(f"failed: {report.error}")
     return "\n".join(lines)
+
+
+def _planned(index: PlannedIndex) -> list[str]:
+    """What would happen to an index, for people; the files to be withdrawn by name, since that is what may hurt."""
+    if index.reason is not None:
+        return [f"{index.name}: nothing would change ({index.reason})"]
+    size = size_text(index.bytes) + (f", and {index.unsized} of unknown size" if index.unsized else "")
+    of = f"of {len({file.project for file in index.fetch})} projects, {size}" if index.fetch else ""
+    would = f"{index.name}: {index.projects} projects; would fetch {len(index.fetch)} files {of}".rstrip()
+    lines = [f"{would}; keep {index.keep}; withdraw {len(index.withdraw)}"]
+    lines += [f"{index.name}: would withdraw {name}" for name in index.withdraw[:_NAMED]]
+    more = len(index.withdraw) - _NAMED
+    return [*lines, f"{index.name}: would withdraw {more} more; --plan FILE names all"] if more > 0 else lines
 
 
 def explanation(explained: events.Explained) -> str:

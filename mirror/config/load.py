@@ -7,6 +7,7 @@ is read here.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from types import MappingProxyType
@@ -97,6 +98,7 @@ def load(path: Path | None, *, from_uv: Path | None = None, root: Path | None = 
         sources=pins,
         wishes=wishes,
         files=tuple(file for file in (path, from_uv) if file is not None),
+        digest=hashlib.sha256(msgspec.json.encode(raw, order="deterministic", enc_hook=str)).hexdigest(),
         warnings=tuple(report.warnings),
     )
 

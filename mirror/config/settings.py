@@ -56,5 +56,7 @@ class Settings:
     """What the configured locks ask for; None: there are none."""
     files: tuple[Path, ...]
     """The files that were read, as they were named."""
+    digest: str
+    """Of what stands in `mirror.toml` (sha256, hexadecimal); layout and comments are no difference."""
     warnings: tuple[str, ...] = ()
     """What was passed over, and why."""

@@ -125,7 +125,7 @@ class IndexRun:
         if names is None:
             raise Failure(Reason.TIME, "the time was up before its projects were known")
         settlement = self._settle(names)
-        if settlement.full:
+        if settlement.full and not self._dry:
             await self._files.sweep(self._index.name)
         return settlement
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from functools import partial
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -28,6 +29,11 @@ NO_LIST = frozenset({Reason.NOT_FOUND, Reason.GONE, Reason.FORBIDDEN, Reason.STA
 """How servers without a project list answer to the question for it."""
 NOT_THERE = frozenset({Reason.NOT_FOUND, Reason.GONE})
 """How an index says that it does not have a project."""
+
+
+Memory = dict[ProjectName | None, Any]
+"""What was answered to the question for each page of an index; None stands for the project list."""
+T = TypeVar("T")
 
 
 class Answered(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,12 +82,16 @@ class PageReader:
         now: datetime,
         rules: Rules = Rules(),  # noqa: B008 - it is a frozen value
         asked: Asked = NOTHING,
+        memory: Memory | None = None,
     ) -> None:
-        """`now` is the moment at which `rules` are asked. Raises `InvalidName` when `projects` are not checked."""
+        """`now` is the moment at which `rules` are asked; with a `memory`, what it knows is not asked again.
+
+        Raises `InvalidName` when `projects` are not checked.
+        """
         self._session, self._index = session, session.index
         self._cache, self._before, self._emit = cache, before, emit
         self._accept_shrink = accept_shrink
-        self._now, self._rules, self._asked = now, rules, asked
+        self._now, self._rules, self._asked, self._memory = now, rules, asked, memory
         projects = self._index.projects
         self._selection = Selection(projects if projects is None else (*projects, *asked.entries), rules.exclude)
         self._changes: dict[ProjectName, datetime] = {}
@@ -100,7 +110,7 @@ class PageReader:
             return self._selection.names
         validators = self._saved(None, names_fingerprint(self._before) if self._before else None)
         try:
-            found = await self._session.page(None, validators, self._read_list)
+            found = await self._page(None, validators, self._read_list)
         except Failure as failure:
             if failure.reason in NO_LIST:
                 return self._names_without_list(failure)
@@ -133,7 +143,7 @@ class PageReader:
         old = self._before.get(name)
         validators = self._saved(name, old.fingerprint if old else None)
         try:
-            found = await self._session.page(name, validators, partial(self._read_page, name))
+            found = await self._page(name, validators, partial(self._read_page, name))
         except Failure as failure:
             if failure.reason in NOT_THERE:
                 for file in self._asked.files.get(name, ()):
@@ -190,6 +200,20 @@ class PageReader:
     def remember(self, name: ProjectName, validators: Validators, held: HeldProject) -> None:
         """Save the validators of a page that led to exactly `held`; empty ones forget it."""
         self._save(name, validators, held.fingerprint)
+
+    async def _page(self, project: ProjectName | None, validators: Validators, read: Callable[[Page], T]) -> T | None:
+        """What the session has of a page, or the memory, so that a second look sees exactly what the first one did."""
+        if self._memory is None:
+            return await self._session.page(project, validators, read)
+        if project not in self._memory:
+            try:
+                self._memory[project] = await self._session.page(project, validators, read)
+            except Failure as failure:
+                self._memory[project] = failure
+        found: T | Failure | None = self._memory[project]
+        if isinstance(found, Failure):
+            raise found
+        return found
 
     def _read_list(self, page: Page) -> tuple[Page, ProjectList]:
         return page, parse_project_list(page.body, page.content_type, self._index.name, max_projects=MAX_PROJECTS)

@@ -31,8 +31,9 @@ from mirror.run.commit import Committer, committing
 from mirror.run.files import FileFetcher
 from mirror.run.index import IndexRun
 from mirror.run.lookup import Lookup
-from mirror.run.pages import PageReader
+from mirror.run.pages import Memory, PageReader
 from mirror.run.placing import Placing
+from mirror.run.plan import Plan, Planner, expect_same
 from mirror.run.stop import DRAIN, Stop
 from mirror.store.manifest import State
 from mirror.store.store import Store
@@ -51,6 +52,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """A project of which every decision is told."""
     now: datetime | None = None
     """By when ages are reckoned; None: when the run begins."""
+    plan: Plan | None = None
+    """The only thing that may be done."""
 
     def chosen(self, settings: Settings) -> tuple[Index, ...]:
         """The indexes that this run looks at."""
@@ -68,7 +71,7 @@ async def sync(
 ) -> None:
     """Mirror the chosen indexes and publish what follows `before`, unless a signal stops it.
 
-    The caller holds the lock. Raises `StoreError`.
+    The caller holds the lock. Raises `StoreError`, and `PlanError` when the plan in `options` cannot be applied.
     """
     now = options.now or datetime.now(UTC)
     emit(serving(before))
@@ -90,9 +93,10 @@ async def sync(
     order = [index.name for index in settings.indexes]
     placing = Placing(settings.wishes, order, emit, stop)
     asked: dict[IndexName, Asked] = {}
+    memories: dict[IndexName, Memory] = {}
     runs: list[IndexRun] = []
 
-    async def one(index: Index, committer: Committer) -> Settlement:
+    async def one(index: Index, committer: Committer, emit: events.Emit, *, dry: bool) -> Settlement:
         holding, accept = held.get(index.name, {}), index.name in options.accept_shrink
         session = await sessions.open(index.name)
         reader = PageReader(
@@ -104,6 +108,7 @@ async def sync(
             now=now,
             rules=settings.rules[index.name],
             asked=asked.get(index.name, NOTHING),
+            memory=memories.setdefault(index.name, {}) if options.plan is not None else None,
         )
         run = IndexRun(
             session,
@@ -116,18 +121,18 @@ async def sync(
             pins=pins.get(index.name, {}),
             accepted={name for accepted, name in options.accept_changed if accepted == index.name},
             accept_shrink=accept,
-            dry=options.dry_run,
+            dry=dry,
             explain=options.explain,
         )
         runs.append(run)
         return await run.run()
 
-    async def night(index: Index, committer: Committer) -> None:
+    async def night(index: Index, committer: Committer, emit: events.Emit, dry: bool) -> None:
         began = anyio.current_time()
         withdrawn: tuple[Filename, ...] = ()
         try:
             with first_error():
-                settlement = await one(index, committer)
+                settlement = await one(index, committer, emit, dry=dry)
         except StoreError:
             raise
         except Failure as failure:
@@ -137,10 +142,11 @@ async def sync(
             emit(events.IndexStopped(index=index.name, reason=Reason.DEFECT, what=what, defect=error))
         else:
             withdrawn = settlement.withdrawn
-            if not options.dry_run:
+            if not dry:
                 after[index.name] = settlement.holding
         requests, retries = sessions.requests(index.name)
-        await sessions.close(index.name)
+        if dry == options.dry_run:  # otherwise this was the first look of two
+            await sessions.close(index.name)
         emit(
             events.IndexSettled(
                 index=index.name,
@@ -151,6 +157,11 @@ async def sync(
                 seconds=anyio.current_time() - began,
             )
         )
+
+    async def nights(committer: Committer, emit: events.Emit, *, dry: bool) -> None:
+        async with anyio.create_task_group() as tasks:
+            for index in options.chosen(settings):
+                tasks.start_soon(night, index, committer, emit, dry)
 
     async def drain() -> None:
         await stop.event.wait()
@@ -164,9 +175,14 @@ async def sync(
         async with sessions, committing(store.admission) as committer, anyio.create_task_group() as draining:
             draining.start_soon(drain)
             asked |= await placing.run(Lookup(sessions), settings.concurrency)
-            async with anyio.create_task_group() as tasks:
-                for index in options.chosen(settings):
-                    tasks.start_soon(night, index, committer)
+            if options.plan is not None:
+                names = [index.name for index in options.chosen(settings)]
+                planner = Planner(options.plan.made, settings.digest, names)
+                planner.note(serving(before))
+                await nights(committer, planner.note, dry=True)
+                if not stop.requested:
+                    expect_same(options.plan, planner.plan)
+            await nights(committer, emit, dry=options.dry_run)
             draining.cancel_scope.cancel()
     if not options.dry_run and stop.signal is None:
         await _publish(settings, store, after, before, emit)
