@@ -118,7 +118,7 @@ def test_the_time_of_the_plan_is_the_time_of_the_night(site: Site, world: World)
     index = world.add_index("first")
     uploaded = datetime.now(UTC) - timedelta(days=7, hours=1)
     index.add(NEW, upload_time=f"{uploaded:%Y-%m-%dT%H:%M:%SZ}")
-    site.configure(index, **{"exclude-newer": "7 days"})
+    site.configure(index, first={"exclude-newer": "7 days"})
     path = site.directory / "plan.json"
     assert site.sync("--dry-run", "--plan", str(path)).code == 0
     plan = json.loads(path.read_text())
