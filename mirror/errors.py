@@ -40,6 +40,22 @@ class UnsupportedVersion(BadPage):
     """A page of a repository version whose major number is newer than 1 (PEP 629)."""
 
 
+class BadMetadata(MirrorError):
+    """Core metadata, or a pyproject.toml, that cannot be what a file of its project carries."""
+
+
+class TooManyFiles(MirrorError):
+    """Dependencies lead to more files than anybody can mean."""
+
+    def __init__(self, most: int, chain: tuple[str, ...]) -> None:
+        super().__init__(most, chain)
+        self.most, self.chain = most, chain
+
+    def __str__(self) -> str:
+        advice = "narrow what is asked for, or filter the indexes"
+        return f"the dependencies come to more than {self.most} files, last {' -> '.join(self.chain)}; {advice}"
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing wrong in a configuration: where, what, and what to write instead."""

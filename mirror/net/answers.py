@@ -155,6 +155,21 @@ def expect_part(answer: Answer, index: Index, part: Part, size: int, validator: 
         raise OtherPart
 
 
+def expect_tail(answer: Answer, index: Index, most: int) -> tuple[int, int]:
+    """Where the body begins that was asked for as the last `most` bytes of a file, and the size of that file.
+
+    Raises `OtherPart` when it is anything else, as from a server that sends no parts, and `Failure` for errors.
+    """
+    if answer.status not in (200, 206, 416, 501):
+        expect_ok(answer, index)
+    span = _CONTENT_RANGE.fullmatch(answer.fields.get("content-range", ""))
+    if answer.status == 206 and span is not None and answer.coding == "identity" and None not in span.groups():
+        first, last, size = map(int, span.groups())
+        if first == max(0, size - most) and last == size - 1:
+            return first, size
+    raise OtherPart
+
+
 def strong_validator(answer: Answer) -> str | None:
     """The answer's ETag if it is a strong one, which alone may join two parts (RFC 9110 section 8.8.3)."""
     etag = _kept(answer.fields.get("etag"))

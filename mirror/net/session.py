@@ -30,6 +30,7 @@ from mirror.net.answers import (
     divisible,
     expect_ok,
     expect_part,
+    expect_tail,
     strong_validator,
     validators_of,
 )
@@ -64,6 +65,15 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
     content_type: str | None
     validators: Validators
+
+
+class FilePart(msgspec.Struct, frozen=True, kw_only=True):
+    """Bytes of a file from `at` on, as a server sent them: no digest vouches for them. `size` is that of the file."""
+
+    at: int
+    content: bytes
+    size: int
+    validator: str | None
 
 
 class Session:
@@ -139,6 +149,17 @@ class Session:
     async def metadata(self, link: FileLink) -> bytes:
         """The core metadata file beside `link` (PEP 658). Raises `Failure`."""
         return await self._persist(lambda: self._metadata(link))
+
+    async def tail(self, link: FileLink, most: int) -> FilePart | None:
+        """The last `most` bytes of the file behind `link`, or None where no parts are sent. Raises `Failure`."""
+        return await self._persist(lambda: self._tail(link, most))
+
+    async def part(self, link: FileLink, start: int, stop: int, tail: FilePart) -> FilePart | None:
+        """The bytes from `start` to before `stop` of the file that `tail` ends, or None if there is another by now.
+
+        Raises `Failure`.
+        """
+        return await self._persist(lambda: self._part(link, start, stop, tail))
 
     async def _page(self, url: Url, validators: Validators, read: Callable[[Page], T]) -> T | None:
         headers = [(b"Accept", PAGE_ACCEPT.encode()), (b"Accept-Encoding", b"gzip")]
@@ -225,6 +246,31 @@ class Session:
         async with await self._get(link.url.with_suffix(".metadata"), _WHOLE) as answer:
             expect_ok(answer, self.index)
             return await self._content(answer, _MAX_METADATA)
+
+    async def _tail(self, link: FileLink, most: int) -> FilePart | None:
+        async with await self._get(link.url, _range(b"-%d" % most, None)) as answer:
+            try:
+                at, size = expect_tail(answer, self.index, most)
+            except OtherPart:
+                return None
+            content = await self._all_of(self._body(answer, size - at), size - at)
+            return FilePart(at=at, content=content, size=size, validator=strong_validator(answer))
+
+    async def _part(self, link: FileLink, start: int, stop: int, tail: FilePart) -> FilePart | None:
+        wanted = Part(at=start, end=stop, asked=stop)
+        try:
+            async with self._ask(link, tail.size, tail.validator, wanted) as body:
+                content = await self._all_of(body, stop - start)
+        except OtherPart:
+            return None
+        return FilePart(at=start, content=content, size=tail.size, validator=tail.validator)
+
+    async def _all_of(self, body: Body, size: int) -> bytes:
+        content = b"".join([piece async for _, piece in body])
+        if len(content) != size:
+            what = f"{self.index.url.origin} sends {len(content)} bytes as a part of {size}"
+            raise Failure(Reason.BROKEN, what, retryable=True)
+        return content
 
     async def _persist(self, operation: Callable[[], Awaitable[T]]) -> T:
         """Run `operation` until it succeeds or the budget says to give up."""

@@ -14,12 +14,14 @@ import lzma
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple, cast
 
 _MAX_METADATA = 16 * 1024 * 1024
+_MAX_PART = 4 * 1024 * 1024  # bytes; the largest directory seen in a thousand wheels has 1.8 MB
+_MAX_LOCAL_HEADER = 30 + 2 * 0xFFFF + 24  # bytes, with a name and extra fields as long as can be, and a descriptor
 _MAX_UNPACKED = 4 << 30  # bytes
 _PLAIN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what wheels use
 _QUICK = "latin-1"  # decodes whatever there is, several times as fast as cp437; the names that we look for are ASCII
@@ -46,15 +48,41 @@ def core_metadata(wheel_file: str | Path | bytes, filename: str) -> bytes | None
     """The METADATA of a wheel, on disk or in memory, byte for byte (PEP 658), or None when it cannot be had."""
     if not filename.endswith(".whl"):
         return None
-    directory = "-".join(filename.split("-")[:2]).lower()
     try:
         with _judged(wheel_file) as file, zipfile.ZipFile(file, metadata_encoding=_QUICK) as wheel:
-            for member in wheel.infolist():
-                head, _, tail = member.filename.partition("/")
-                if tail == "METADATA" and _same(head.removesuffix(".dist-info"), directory):
-                    return _content(wheel, member)
+            member = _metadata_member(wheel, filename)
+            return None if member is None else _content(wheel, member)
+    except _NoArchiveError:
+        return None
+
+
+class Hole(NamedTuple):
+    """Bytes of a file that are not here, from `start` to before `stop`."""
+
+    start: int
+    stop: int
+
+
+def metadata_in_parts(parts: Sequence[tuple[int, bytes]], size: int, filename: str) -> bytes | Hole | None:
+    """The METADATA of a wheel of `size` bytes, of which only `parts` are here, each with the place where it begins.
+
+    A `Hole` is what has to be here as well to tell; None when it cannot be had, or only with too much of the file.
+    """
+    sparse = _Sparse(parts, size)
+    try:
+        with _judged(sparse) as file, zipfile.ZipFile(file, metadata_encoding=_QUICK) as wheel:
+            found = _metadata_member(wheel, filename)
+            if found is None or found.compress_size > _MAX_METADATA:
+                return None
+            begins = sorted(member.header_offset for member in wheel.infolist())
+            after = next((begin for begin in begins if begin > found.header_offset), wheel.start_dir)
+            stop = min(after, found.header_offset + found.compress_size + _MAX_LOCAL_HEADER, size)
+            sparse.need(found.header_offset, stop)
+            return _content(wheel, found)
     except _NoArchiveError:
         pass
+    except _HoleError as error:
+        return error.hole if error.hole.stop - error.hole.start <= _MAX_PART else None
     return None
 
 
@@ -79,6 +107,56 @@ def whole(path: Path, filename: str) -> bool:
             return file.seek(0, 2) > 0
     except _NoArchiveError:
         return False
+
+
+class _HoleError(Exception):
+    def __init__(self, hole: Hole) -> None:
+        super().__init__(hole)
+        self.hole = hole
+
+
+class _Sparse(io.RawIOBase):
+    """A file of which only parts are here; what is read elsewhere raises `_HoleError`."""
+
+    def __init__(self, parts: Sequence[tuple[int, bytes]], size: int) -> None:
+        self._parts, self._size, self._at = sorted(parts), size, 0
+
+    def seekable(self) -> bool:
+        """It is."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a place in the file."""
+        at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        if at < 0:
+            raise ValueError("before the beginning")
+        self._at = at
+        return at
+
+    def tell(self) -> int:
+        """The place in the file."""
+        return self._at
+
+    def read(self, size: int | None = -1) -> bytes:
+        """The next bytes: as many as there are, as from a file on disk."""
+        stop = self._size if size is None or size < 0 else min(self._at + size, self._size)
+        start, self._at = min(self._at, stop), max(self._at, stop)
+        self.need(start, stop)
+        content = b""
+        for at, part in self._parts:
+            place = start + len(content)
+            if at <= place < at + len(part):
+                content += part[place - at : stop - at]
+        return content
+
+    def need(self, start: int, stop: int) -> None:
+        """Raise `_HoleError` unless all from `start` to before `stop` is here."""
+        for at, part in self._parts:
+            if at <= start < at + len(part):
+                start = at + len(part)
+        if start < stop:
+            following = min((at for at, _ in self._parts if at > start), default=stop)
+            raise _HoleError(Hole(start, min(stop, following)))
 
 
 class _Disk(io.FileIO):
@@ -106,10 +184,10 @@ class _Disk(io.FileIO):
 
 
 @contextmanager
-def _judged(where: str | Path | bytes) -> Iterator[IO[bytes]]:
+def _judged(where: str | Path | bytes | _Sparse) -> Iterator[IO[bytes]]:
     """The file there; what a broken archive makes its reader raise becomes `_NoArchiveError`. Raises OSError."""
-    raw = io.BytesIO(where) if isinstance(where, bytes) else _Disk(where)
-    with raw if isinstance(raw, io.BytesIO) else io.BufferedReader(raw) as file:
+    raw = io.BytesIO(where) if isinstance(where, bytes) else where if isinstance(where, _Sparse) else _Disk(where)
+    with io.BufferedReader(raw) if isinstance(raw, _Disk) else cast("IO[bytes]", raw) as file:
         try:
             yield file
         except (*_BROKEN, OSError) as error:
@@ -118,6 +196,15 @@ def _judged(where: str | Path | bytes) -> Iterator[IO[bytes]]:
             if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
                 raise  # a broken stream has no number, a wild offset this one
             raise _NoArchiveError from error
+
+
+def _metadata_member(wheel: zipfile.ZipFile, filename: str) -> zipfile.ZipInfo | None:
+    directory = "-".join(filename.split("-")[:2]).lower()
+    for member in wheel.infolist():
+        head, _, tail = member.filename.partition("/")
+        if tail == "METADATA" and _same(head.removesuffix(".dist-info"), directory):
+            return member
+    return None
 
 
 def _content(wheel: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes | None:

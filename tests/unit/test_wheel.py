@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror.cli.wheels import Artifact, build_sdist, build_wheel
-from mirror.store.wheel import core_metadata, whole
+from mirror.store.wheel import Hole, core_metadata, metadata_in_parts, whole
 
 WHEEL, SDIST = build_wheel("demo", "1.0", payload=300), build_sdist("demo", "1.0", payload=300)
 METADATA = b"Metadata-Version: 2.1\nName: demo\nVersion: 1.0\n" + b"Classifier: x\n" * 40
@@ -164,3 +164,39 @@ def test_a_file_that_is_not_there_is_the_disks_word(tmp_path: Path) -> None:
     for look in (whole, core_metadata):
         with pytest.raises(FileNotFoundError):
             look(tmp_path / "missing", WHEEL.filename)
+
+
+def _told(content: bytes, filename: str, tail: int) -> tuple[bytes | None, int]:
+    """What a file tells of which only the end is here at first, and how often more of it was asked for."""
+    at = max(0, len(content) - tail)
+    parts = [(at, content[at:])]
+    while isinstance(found := metadata_in_parts(parts, len(content), filename), Hole):
+        assert 0 <= found.start < found.stop <= len(content)
+        assert not any(at <= found.start < at + len(part) for at, part in parts)
+        parts.append((found.start, content[found.start : found.stop]))
+    return found, len(parts) - 1
+
+
+@pytest.mark.parametrize("sample", ["wheel", "deflated", "lzma", "bzip2"])
+@given(tail=st.integers(0, 2000))
+def test_parts_of_a_wheel_tell_what_the_whole_does(sample: str, tail: int) -> None:
+    """Wherever the part that is here begins."""
+    filename, content = SAMPLES[sample]
+    assert _told(content, filename, tail)[0] == core_metadata(content, filename)
+
+
+@given(st.data(), st.integers(22, 2000))
+def test_broken_parts_end_the_search(data: st.DataObject, tail: int) -> None:
+    """With what the whole would have told, or with nothing; never with an error."""
+    content = bytearray(SAMPLES["deflated"][1])
+    for _ in range(data.draw(st.integers(1, 8))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    found, _ = _told(bytes(content), WHEEL.filename, tail)
+    assert found in (None, core_metadata(bytes(content), WHEEL.filename))
+
+
+def test_too_much_of_a_file_is_not_asked_for() -> None:
+    """A directory of many megabytes is none that anybody needs."""
+    end = b"PK\x05\x06" + bytes(6) + b"\x01\x00" + (5 << 20).to_bytes(4, "little") + bytes(4) + bytes(2)
+    content = bytes((5 << 20) + 1000) + end
+    assert _told(content, WHEEL.filename, 100_000) == (None, 0)
