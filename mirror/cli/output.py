@@ -103,6 +103,8 @@ def _important(event: events.Event) -> str | None:
             return f"warning: index {index}: {what}"
         case events.IndexStopped(index=index, reason=reason, what=what):
             return f"{reason}: index {index}: {what}; nothing of it changes in this run"
+        case events.Followed():
+            return _followed(event)
         case events.Stopping(seconds=seconds):
             return f"stopping: transfers under way have {seconds:.0f} s; a second signal ends them at once"
         case events.TreeBlocked(merged=merged, published=published):
@@ -113,6 +115,15 @@ def _important(event: events.Event) -> str | None:
             return f"index {index} is no longer configured: its tree is no longer published"
         case _:
             return None
+
+
+def _followed(event: events.Followed) -> str | None:
+    lines = [f"unmet: {unmet}" for unmet in event.unmet]
+    if not event.complete:
+        lines.append("not all dependencies are known by now: nothing that is held is given up in this run")
+    if event.notes:
+        lines.append(f"{len(event.notes)} notes about dependencies are in the report")
+    return "\n".join(lines) or None
 
 
 def _ordinary(event: events.Event) -> str | None:

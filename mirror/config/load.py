@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from mirror.config import build, decode, locks, tables, uv
+from mirror.config.dependencies import dependencies, refuse_extras
 from mirror.config.entries import gather
 from mirror.config.environments import check_names, environments
 from mirror.config.problems import Place, Report
@@ -78,10 +79,13 @@ def load(path: Path | None, *, from_uv: Path | None = None, root: Path | None = 
         read = locks.locks(top["locks"], names, machines, here.at("locks"), report)
         wishes, problems = assign(read, {index.name: index.url for index, _ in filter(None, built.values())}, pins)
         report.problems += problems if None not in built.values() else []
+    following = dependencies(top, machines, here, report)
+    wished = [(here.at("defaults"), defaults), *((entry.place, entry.values) for entry in entries)]
+    refuse_extras(wished, ("exclude",) if following is not None else ("exclude", "projects"), report)
     retention = tables.retention(top.get("retention", {}), here.at("retention"), report)
     report.raise_if_any()
     whole = [index for index in built.values() if index is not None]
-    if wishes is not None:
+    if wishes is not None or following is not None:
         whole = [(_asked_only(index), secrets) for index, secrets in whole]
     return Settings(
         root=folder,
@@ -96,6 +100,8 @@ def load(path: Path | None, *, from_uv: Path | None = None, root: Path | None = 
         rules=MappingProxyType({e.name: rules(tables.over(defaults, e.values), machines) for e in entries}),
         secrets=MappingProxyType({index.name: sources for index, sources in whole}),
         sources=pins,
+        dependencies=following,
+        build_dependencies=top.get("build_dependencies", False),
         wishes=wishes,
         files=tuple(file for file in (path, from_uv) if file is not None),
         digest=hashlib.sha256(msgspec.json.encode(raw, order="deterministic", enc_hook=str)).hexdigest(),
@@ -104,7 +110,7 @@ def load(path: Path | None, *, from_uv: Path | None = None, root: Path | None = 
 
 
 def _asked_only(index: Index) -> Index:
-    """`index` beside locks: without `projects` of its own it gives what is asked of it and no more."""
+    """`index` beside locks and dependencies: without `projects` of its own it gives what is asked of it and no more."""
     return index if index.projects is not None else msgspec.structs.replace(index, projects=())
 
 

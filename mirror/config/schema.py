@@ -88,7 +88,8 @@ class Shared(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, kw_only
     projects: Annotated[
         Annotated[list[str], Meta(min_length=1)] | UnsetType,
         Meta(
-            description="names, globs and specifiers of the projects to mirror; without the key, all that are listed",
+            description="names, globs and specifiers of the projects to mirror, with extras where dependencies are "
+            "followed; without the key, all that are listed",
             examples=[["secondpackage>=1.0", "acme-*"]],
         ),
     ] = UNSET
@@ -413,6 +414,17 @@ class Configuration(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, 
             examples=[["app/uv.lock"]],
         ),
     ] = UNSET
+    dependencies: Annotated[
+        bool | Literal["superset", "resolved"],
+        Meta(
+            description="mirror all that the projects need, on every [[environment]]; true, superset: every release "
+            "that could be asked for; resolved: what an installer would choose",
+            examples=[True],
+        ),
+    ] = False
+    build_dependencies: Annotated[
+        bool, Meta(description="with dependencies: also what sdists need to be built", examples=[True])
+    ] = False
     sources: Annotated[
         dict[str, Name] | UnsetType,
         Meta(

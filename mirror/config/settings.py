@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from mirror.config.sources import SecretSources
 from mirror.model.environment import Environment
@@ -52,6 +53,10 @@ class Settings:
     """Where each index's credentials come from; every index has an entry."""
     sources: Sources = field(default_factory=lambda: Sources({}))
     """Which index a project is pinned to."""
+    dependencies: Literal["superset", "resolved"] | None = None
+    """How dependencies are followed; None: they are not."""
+    build_dependencies: bool = False
+    """Whether what sdists need to be built is followed as well."""
     wishes: Wishes | None = None
     """What the configured locks ask for; None: there are none."""
     files: tuple[Path, ...]

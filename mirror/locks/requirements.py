@@ -71,6 +71,7 @@ class _Asked(msgspec.Struct, kw_only=True):
 
     project: ProjectName
     specifier: SpecifierSet
+    extras: tuple[str, ...]
     url: str | None
     marker: str | None
     hashes: list[Digest]
@@ -153,6 +154,7 @@ class _Files:
         asked = _Asked(
             project=project,
             specifier=requirement.specifier,
+            extras=tuple(sorted(requirement.extras)),
             url=requirement.url,
             marker=str(requirement.marker) if requirement.marker else None,
             hashes=[value for value in digests if value is not None],
@@ -205,7 +207,13 @@ def _take(asked: _Asked, reading: Reading) -> None:
             reading.add(project, None, named, digests, place, marker=asked.marker)
     elif not asked.hashes:
         reading.requirements.append(
-            LockedRequirement(project=project, specifier=str(asked.specifier), marker=asked.marker, place=_place(asked))
+            LockedRequirement(
+                project=project,
+                specifier=str(asked.specifier),
+                extras=asked.extras,
+                marker=asked.marker,
+                place=_place(asked),
+            )
         )
     elif version is None:
         what = "has a digest, and no == with one version"

@@ -37,6 +37,8 @@ class LockedRequirement(msgspec.Struct, frozen=True, kw_only=True):
 
     project: ProjectName
     specifier: str
+    extras: tuple[str, ...] = ()
+    """They choose no files; dependencies are followed for them."""
     marker: str | None = None
     place: str
 

@@ -53,6 +53,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     files: Mapping[ProjectName, tuple[LockedFile, ...]] = {}
     entries: tuple[str, ...] = ()
     """More entries of `projects`."""
+    only: bool = False
+    """Whether nothing but this is wanted, whatever its `projects` say: they were followed already."""
     unsettled: frozenset[ProjectName] = frozenset()
     """Projects of which something was not found, on any index: nothing that is held of them is given up."""
 
@@ -62,9 +64,9 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
             parts: list[str] = sorted(self.files)
         else:
             parts = sorted(_fingerprint(file) for file in self.files.get(project, ()))
-        if not self.entries and not parts:
+        if not self.entries and not parts and not self.only:
             return ""
-        text = "\n".join((*sorted(self.entries), "", *parts))
+        text = "\n".join((*sorted(self.entries), "", "only" * self.only, *parts))
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -130,7 +132,7 @@ def address(url: str) -> str:
     return f"{found.origin}{found.path.rstrip('/')}" + ("" if found.query is None else f"?{found.query}")
 
 
-def asked(placed: Iterable[Wish], unsettled: Collection[ProjectName] = frozenset()) -> Asked:
+def asked(placed: Iterable[Wish], unsettled: Collection[ProjectName] = frozenset(), *, only: bool = False) -> Asked:
     """The wishes of one index, by project."""
     files: dict[ProjectName, list[LockedFile]] = {}
     entries: set[str] = set()
@@ -140,7 +142,7 @@ def asked(placed: Iterable[Wish], unsettled: Collection[ProjectName] = frozenset
         else:
             entries.add(f"{wish.project}{wish.specifier}")
     by_project = {project: tuple(found) for project, found in files.items()}
-    return Asked(files=by_project, entries=tuple(sorted(entries)), unsettled=frozenset(unsettled))
+    return Asked(files=by_project, entries=tuple(sorted(entries)), only=only, unsettled=frozenset(unsettled))
 
 
 def listed(wish: Wish, links: Sequence[FileLink]) -> bool:

@@ -96,8 +96,8 @@ def _requirement(entry: str) -> tuple[ProjectName, SpecifierSet]:
         requirement = Requirement(entry)
     except InvalidRequirement as error:
         raise InvalidName("project", entry, "write a name, a glob or a specifier such as name>=1.0") from error
-    if requirement.extras or requirement.marker or requirement.url:
-        raise InvalidName("project", entry, "extras, markers and URLs choose no files; write name and version only")
+    if requirement.marker or requirement.url:
+        raise InvalidName("project", entry, "markers and URLs choose no files; write name and version only")
     if requirement.specifier.is_unsatisfiable():
         raise InvalidName("project", entry, "no version can satisfy its specifier")
     return project_name(requirement.name), requirement.specifier

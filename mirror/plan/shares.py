@@ -35,21 +35,21 @@ class Shares(Generic[T]):
         self._cap = self._part = cap
         self._free = cap
         self._kept = 0
-        self._members: set[Share[T]] = set()
+        self._members: dict[Share[T], None] = {}  # in their order, so that the same story has the same end
         self._ready: dict[int, dict[Share[T], None]] = {}
         """Indexes that wait for nothing but a free slot, by how many they have."""
 
     def join(self, level: int) -> Share[T]:
         """The part of one more index, which bears `level` requests at the same time."""
         share: Share[T] = Share(level)
-        self._members.add(share)
+        self._members[share] = None
         self._divide()
         return share
 
     def leave(self, share: Share[T]) -> None:
         """Forget an index that has and wants nothing any more."""
         self._out(share)
-        self._members.remove(share)
+        del self._members[share]
         self._divide()
 
     def take(self, share: Share[T]) -> bool:

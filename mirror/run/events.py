@@ -10,6 +10,7 @@ from mirror.errors import Reason
 from mirror.model.files import FileLink, Receipt, Refusal
 from mirror.model.names import Filename, IndexName, ProjectName
 from mirror.plan.filters import Verdict
+from mirror.plan.known import Unmet
 from mirror.plan.merge import Collision, MergedTree
 
 
@@ -89,6 +90,14 @@ class Warned(_Event, frozen=True, kw_only=True):
     what: str
 
 
+class Followed(_Event, frozen=True, kw_only=True):
+    """Dependencies were followed: what nothing meets, what is worth a note, and whether all could be read."""
+
+    unmet: tuple[Unmet, ...]
+    notes: tuple[str, ...]
+    complete: bool
+
+
 class Explained(_Event, frozen=True, kw_only=True):
     """What was asked for by `--explain`: what is decided of every file of one page; `failed` says why there is none."""
 
@@ -164,6 +173,7 @@ Event = (
     | Refused
     | Trouble
     | Warned
+    | Followed
     | Explained
     | IndexStopped
     | IndexSettled

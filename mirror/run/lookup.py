@@ -13,8 +13,9 @@ import anyio
 from mirror.errors import Failure
 from mirror.model.files import ProjectPage, Validators
 from mirror.model.names import IndexName, ProjectName
-from mirror.net.session import Sessions
-from mirror.run.pages import NOT_THERE, parsed
+from mirror.net.session import Page, Sessions
+from mirror.run.pages import MAX_PROJECTS, NOT_THERE, parsed
+from mirror.simple.parse import parse_project_list
 
 
 class _Question:
@@ -45,6 +46,13 @@ class Lookup:
             raise question.answer
         return question.answer
 
+    async def projects(self, index: IndexName) -> tuple[ProjectName, ...]:
+        """The projects that `index` lists. Raises `Failure`."""
+        session = await self._sessions.open(index)
+        await session.start()
+        found = await session.page(None, Validators(), partial(_listed, index))
+        return found if found is not None else ()
+
     async def _ask(self, index: IndexName, project: ProjectName) -> ProjectPage | Failure | None:
         if index in self._stopped:
             return self._stopped[index]
@@ -58,3 +66,7 @@ class Lookup:
             if failure.holds_index:
                 self._stopped[index] = failure
             return failure
+
+
+def _listed(index: IndexName, page: Page) -> tuple[ProjectName, ...]:
+    return parse_project_list(page.body, page.content_type, index, max_projects=MAX_PROJECTS).projects

@@ -15,7 +15,7 @@ import anyio
 
 from mirror.config.load import Settings
 from mirror.config.secrets import SecretResolver
-from mirror.errors import Busy, StoreError
+from mirror.errors import Busy, StoreError, TooManyFiles
 from mirror.run import events
 from mirror.run.plan import PlanError
 from mirror.run.report import Exit, Report, ReportBuilder
@@ -92,7 +92,7 @@ def night(settings: Settings, options: Options, observer: events.Emit) -> Report
                 if not options.dry_run:
                     store.cache.save()
                 return finish()
-            except (StoreError, PlanError) as failure:
+            except (StoreError, PlanError, TooManyFiles) as failure:
                 return finish(Exit.FAILED, str(failure))
             except Exception as defect:
                 finish(Exit.FAILED, f"a defect of index-mirror: {type(defect).__name__}")

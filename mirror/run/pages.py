@@ -92,7 +92,8 @@ class PageReader:
         self._cache, self._before, self._emit = cache, before, emit
         self._accept_shrink = accept_shrink
         self._now, self._rules, self._asked, self._memory = now, rules, asked, memory
-        projects = self._index.projects
+        self._why = "a lock names it, or dependencies lead to it" if asked.only else "a lock names it"
+        projects = () if asked.only else self._index.projects
         self._selection = Selection(projects if projects is None else (*projects, *asked.entries), rules.exclude)
         self._changes: dict[ProjectName, datetime] = {}
         self._unsized = False
@@ -236,7 +237,7 @@ class PageReader:
         verdicts = (*judge(selected, self._rules, self._now, legacy=self._index.legacy_filenames), *others)
         locked = choice.links
         return tuple(
-            Verdict(locked[verdict.link.filename], True, "locks", "a lock names it")
+            Verdict(locked[verdict.link.filename], True, "locks", self._why)
             if verdict.link.filename in locked
             else verdict
             for verdict in verdicts

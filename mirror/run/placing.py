@@ -7,7 +7,7 @@ was not found.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import anyio
 
@@ -23,7 +23,18 @@ from mirror.run.stop import Stop
 class Placing:
     """Places `wishes` on the indexes of `order`; `asked` says for each of them what came of it."""
 
-    def __init__(self, wishes: Wishes | None, order: Sequence[IndexName], emit: events.Emit, stop: Stop) -> None:
+    def __init__(
+        self,
+        wishes: Wishes | None,
+        order: Sequence[IndexName],
+        emit: events.Emit,
+        stop: Stop,
+        *,
+        only: bool = False,
+        doubted: Collection[ProjectName] = (),
+    ) -> None:
+        """With `only`, nothing else is wanted of any index. What is held of the projects `doubted` is not given up."""
+        self._only = only
         self._order, self._emit, self._stop = order, emit, stop
         self._scope = anyio.CancelScope()
         self._placed: dict[IndexName, list[Wish]] = {name: [] for name in order}
@@ -33,7 +44,7 @@ class Placing:
                 self._placed[name] += found
             for wish in wishes.unplaced:
                 self._open.setdefault(wish.project, []).append(wish)
-        self._unsettled: set[ProjectName] = set()
+        self._unsettled = set(doubted)
         self._silent: dict[IndexName, Failure] = {}
 
     async def run(self, lookup: Lookup, workers: int) -> Mapping[IndexName, Asked]:
@@ -47,7 +58,7 @@ class Placing:
             what = f"nobody knows whose {len(self._open)} locked projects are: {failure.what}"
             self._emit(events.Trouble(index=index, project=None, file=None, reason=failure.reason, what=what))
         unsettled = self._unsettled.union(self._open)
-        asks = {name: asked(found, unsettled) for name, found in self._placed.items()}
+        asks = {name: asked(found, unsettled, only=self._only) for name, found in self._placed.items()}
         return {name: found for name, found in asks.items() if found != NOTHING}
 
     def cut_short(self) -> None:

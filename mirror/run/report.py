@@ -108,6 +108,15 @@ class BlockedReport(msgspec.Struct, kw_only=True):
     unknown: list[IndexName]
 
 
+class UnmetReport(msgspec.Struct, kw_only=True):
+    """A requirement that nothing meets."""
+
+    requirement: str
+    chain: Annotated[list[str], Meta(description="who asked for it, from the root on")]
+    environments: list[str]
+    why: str
+
+
 class Report(msgspec.Struct, kw_only=True, rename="kebab"):
     """One run of `mirror sync`."""
 
@@ -124,6 +133,11 @@ class Report(msgspec.Struct, kw_only=True, rename="kebab"):
     indexes: list[IndexReport] = []
     collisions: list[CollisionReport] = []
     blocked_trees: list[BlockedReport] = []
+    unmet: Annotated[list[UnmetReport], Meta(description="dependencies that nothing meets")] = []
+    notes: Annotated[list[str], Meta(description="what was found on the way when dependencies were followed")] = []
+    dependencies_read: Annotated[
+        bool, Meta(description="false: what some files need could not be read, so that more may be wanted")
+    ] = True
     dropped_indexes: Annotated[list[IndexName], Meta(description="no longer configured, no longer published")] = []
 
     def encode(self) -> bytes:
@@ -173,6 +187,17 @@ class ReportBuilder:
                 report.dropped_indexes.append(name)
             case events.Serving(generation=generation, new=new, files=files):
                 report.generation, report.published, self._served = generation, new, files
+            case events.Followed(unmet=unmet, notes=notes, complete=complete):
+                report.notes, report.dependencies_read = list(notes), complete
+                report.unmet = [
+                    UnmetReport(
+                        requirement=one.requirement,
+                        chain=list(one.chain),
+                        environments=list(one.environments),
+                        why=one.why,
+                    )
+                    for one in unmet
+                ]
             case events.Stopping() | events.Explained():
                 pass  # what it led to is told by the indexes and the exit code
             case events.Refused(refusal=refusal):
@@ -265,7 +290,8 @@ def _exit_code(report: Report) -> Exit:
     lost = [state in ("held", "failed") and not ours for state, ours in zip(states, guarded, strict=True)]
     if lost and all(lost) and not report.published:
         return Exit.FAILED
-    if any(state != "complete" for state in states) or report.blocked_trees:
+    unfinished = report.blocked_trees or report.unmet or not report.dependencies_read
+    if any(state != "complete" for state in states) or unfinished:
         return Exit.INCOMPLETE
     return Exit.COMPLETE
 

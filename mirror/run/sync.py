@@ -6,7 +6,7 @@ An index that fails leaves what is published of it as it is; only a failing disk
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -29,8 +29,10 @@ from mirror.plan.settle import SMALL, Settlement, shrunk
 from mirror.run import events
 from mirror.run.commit import Committer, committing
 from mirror.run.files import FileFetcher
+from mirror.run.following import Following
 from mirror.run.index import IndexRun
 from mirror.run.lookup import Lookup
+from mirror.run.metadata import MetadataReader
 from mirror.run.pages import Memory, PageReader
 from mirror.run.placing import Placing
 from mirror.run.plan import Plan, Planner, expect_same
@@ -91,7 +93,8 @@ async def sync(
     traffic = Traffic(settings.concurrency, max_rate=settings.max_rate, max_requests=settings.max_requests)
     sessions = Sessions(settings.indexes, secrets, traffic, stop.event)
     order = [index.name for index in settings.indexes]
-    placing = Placing(settings.wishes, order, emit, stop)
+    following = Following(settings, now, emit)
+    cuts: list[Callable[[], None]] = [following.cut_short]
     asked: dict[IndexName, Asked] = {}
     memories: dict[IndexName, Memory] = {}
     runs: list[IndexRun] = []
@@ -167,14 +170,19 @@ async def sync(
         await stop.event.wait()
         emit(events.Stopping(seconds=DRAIN))
         await anyio.sleep(DRAIN)
-        placing.cut_short()
-        for run in runs:
-            run.cut_short()
+        for cut_short in (*cuts, *(run.cut_short for run in runs)):
+            cut_short()
 
     with first_error():
         async with sessions, committing(store.admission) as committer, anyio.create_task_group() as draining:
             draining.start_soon(drain)
-            asked |= await placing.run(Lookup(sessions), settings.concurrency)
+            lookup = Lookup(sessions)
+            wishes = await following.run(lookup, MetadataReader(sessions))
+            doubted = () if following.complete else {name for holding in held.values() for name in holding}
+            only = settings.dependencies is not None
+            placing = Placing(wishes, order, emit, stop, only=only, doubted=doubted)
+            cuts.append(placing.cut_short)
+            asked |= await placing.run(lookup, settings.concurrency)
             if options.plan is not None:
                 names = [index.name for index in options.chosen(settings)]
                 planner = Planner(options.plan.made, settings.digest, names)

@@ -1,0 +1,143 @@
+"""`dependencies = true`: all that the projects need, from the indexes that own it, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from mirror.cli.wheels import Artifact, build_wheel
+from tests.site import Outcome, Site
+from tests.world import Index, World, faults
+
+MACHINE = {"name": "prod", "python": "3.11", "platform": "manylinux_2_28_x86_64"}
+
+
+def _wheel(name: str, version: str, *requires: str) -> Artifact:
+    return build_wheel(name, version, requires=list(requires))
+
+
+APP = _wheel("app", "1.0", "lib>=2", 'tool; extra == "cli"', 'never; sys_platform == "win32"')
+OLD_LIB, LIB, NEW_LIB = _wheel("lib", "1.0"), _wheel("lib", "2.0", "base"), _wheel("lib", "3.0", "base")
+BASE, TOOL = _wheel("base", "1.0", "app"), _wheel("tool", "1.0")
+NAMESAKE = build_wheel("base", "1.0", requires=["evil"])
+
+
+@pytest.fixture
+def first(world: World) -> Index:
+    """The index of the project that is asked for."""
+    return _index(world, "first", [APP, BASE, _wheel("other", "1.0")])
+
+
+@pytest.fixture
+def second(world: World) -> Index:
+    """What it needs, and a namesake of the first index's project."""
+    return _index(world, "second", [OLD_LIB, LIB, NEW_LIB, TOOL, NAMESAKE, _wheel("never", "1.0")])
+
+
+def _index(world: World, name: str, artifacts: Sequence[Artifact]) -> Index:
+    index = world.add_index(name)
+    for artifact in artifacts:
+        index.add(artifact)
+    return index
+
+
+def _configure(site: Site, *indexes: Index, projects: Sequence[str] = ("app",), **top: Any) -> None:
+    site.configure(*indexes, top={"dependencies": True, **top}, first={"projects": list(projects)})
+    machine = "".join(f'{key} = "{value}"\n' for key, value in MACHINE.items())
+    site.config.write_text(f"{site.config.read_text()}\n[[environment]]\n{machine}")
+
+
+def _names(*artifacts: Artifact) -> set[str]:
+    return {artifact.filename for artifact in artifacts}
+
+
+def _held(site: Site) -> tuple[set[str], set[str]]:
+    return set(site.files("first")), set(site.files("second"))
+
+
+def _chains(outcome: Outcome) -> list[list[str]]:
+    return [unmet["chain"] for unmet in outcome.report["unmet"]]
+
+
+def test_all_that_is_needed_comes_from_who_owns_it(site: Site, first: Index, second: Index) -> None:
+    """Every release that could be asked for, through a cycle; no extra, no other machine, no namesake."""
+    _configure(site, first, second)
+    outcome = site.sync()
+    assert outcome.code == 0, outcome.err
+    assert _held(site) == (_names(APP, BASE), _names(LIB, NEW_LIB))
+    assert outcome.report["unmet"] == []
+    assert site.sync().code == 0
+
+
+def test_an_extra_is_followed_where_it_is_asked_for(site: Site, first: Index, second: Index) -> None:
+    """With globs beside it, which mean what the list has."""
+    _configure(site, first, second, projects=["app[cli]", "oth*"])
+    assert site.sync().code == 0
+    assert _held(site) == (_names(APP, BASE, _wheel("other", "1.0")), _names(LIB, NEW_LIB, TOOL))
+
+
+def test_the_resolved_choice_is_one_release_of_each(site: Site, first: Index, second: Index) -> None:
+    """What an installer would take."""
+    _configure(site, first, second, dependencies="resolved")
+    assert site.sync().code == 0
+    assert _held(site) == (_names(APP, BASE), _names(NEW_LIB))
+
+
+def test_filters_and_pins_hold_for_dependencies(site: Site, first: Index, second: Index) -> None:
+    """A pin decides whose a project is, whatever the order; an index's rules choose among its files."""
+    _configure(site, first, second)
+    lines = site.config.read_text().replace('name = "second"', 'name = "second"\nlatest = 1')
+    site.config.write_text(f'{lines}\n[sources]\nbase = "second"\nevil = "first"\n')
+    outcome = site.sync()
+    assert _held(site) == (_names(APP), _names(NEW_LIB, NAMESAKE))
+    assert outcome.code == 3
+    assert _chains(outcome) == [["projects of index first", "app 1.0", "lib 3.0", "base 1.0", "evil"]]
+    assert "unmet: projects of index first -> app 1.0 -> lib 3.0 -> base 1.0 -> evil (prod)" in outcome.err
+
+
+def test_nothing_goes_while_an_index_cannot_be_asked(site: Site, first: Index, second: Index) -> None:
+    """What it may own is not looked for elsewhere, what is held stays, and the night is not complete."""
+    _configure(site, first, second)
+    assert site.sync().code == 0
+    first.remove(BASE.filename)
+    first.intercept("/base/", [faults.status(403)], forever=True)
+    outcome = site.sync()
+    assert outcome.code == 3
+    assert not outcome.report["dependencies-read"]
+    assert _held(site) == (_names(APP, BASE), _names(LIB, NEW_LIB))
+    assert "nothing that is held is given up" in outcome.err
+
+
+def test_what_is_needed_no_longer_goes(site: Site, first: Index, second: Index) -> None:
+    """As with every change of what is wanted, through the guards."""
+    _configure(site, first, second)
+    assert site.sync().code == 0
+    first.remove(APP.filename)
+    first.add(_wheel("app", "2.0", "lib>=3"))
+    outcome = site.sync("--accept-shrink", "first", "--accept-shrink", "second")
+    assert outcome.code == 0, outcome.err
+    assert set(site.files("second")) == _names(NEW_LIB)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("[[environment]]", "[[nothing]]"), "no [[environment]] names one"),
+        (("dependencies = true", "dependencies = false"), "extras choose no files"),
+        (("dependencies = true", 'dependencies = "all"'), "dependencies"),
+    ],
+)
+def test_a_wish_that_makes_no_sense_is_refused(
+    site: Site, first: Index, second: Index, change: tuple[str, str], said: str
+) -> None:
+    """With exit code 2, before anything is asked."""
+    _configure(site, first, second, projects=["app[cli]"])
+    text = site.config.read_text()
+    assert change[0] in text
+    site.config.write_text(text.replace(*change))
+    outcome = site.sync()
+    assert outcome.code == 2
+    assert said in outcome.err
+    assert not site.world.requests()
