@@ -9,10 +9,8 @@ from mirror.config import decode
 from mirror.config.problems import Place, Report
 from mirror.config.schema import LockTable
 from mirror.errors import InvalidName
-from mirror.locks.read import read
-from mirror.locks.reading import MAX_LOCK
 from mirror.model.environment import Environment
-from mirror.model.locks import Lock
+from mirror.model.locks import MAX_LOCK, Lock
 from mirror.model.names import IndexName
 from mirror.model.secret import without_userinfo
 from mirror.plan.locks import ConfiguredLock
@@ -83,6 +81,8 @@ def _read(file: str, place: Place, report: Report) -> Lock | None:
     except RuntimeError:
         report.add(place, "the home folder that ~ stands for is unknown", "write the path without ~")
         return None
+    from mirror.locks.read import read  # most configurations name no lock
+
     folder = place.file.parent
     found = read(named, lambda path: _content(folder / path))
     if isinstance(found, Lock):

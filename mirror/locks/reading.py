@@ -24,9 +24,6 @@ from mirror.model.secret import without_userinfo
 
 T = TypeVar("T")
 
-MAX_LOCK = 64 * 1024 * 1024
-"""Bytes; a larger lock is none that a tool wrote."""
-
 Size = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 """Of a file, in bytes."""
 

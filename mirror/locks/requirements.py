@@ -19,8 +19,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 
 from mirror.errors import InvalidName, Problem
-from mirror.locks.reading import MAX_LOCK, Reading, last_name
-from mirror.model.locks import LockedFile, LockedRequirement
+from mirror.locks.reading import Reading, last_name
+from mirror.model.locks import MAX_LOCK, LockedFile, LockedRequirement
 from mirror.model.names import Digest, ProjectName, digest, project_name
 
 Load = Callable[[Path], bytes | str]

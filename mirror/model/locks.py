@@ -9,6 +9,9 @@ from packaging.tags import Tag
 
 from mirror.model.names import Digest, Filename, ProjectName
 
+MAX_LOCK = 64 * 1024 * 1024
+"""Bytes of a lock file, or of a requirements file with all that it names; a larger one is none that a tool wrote."""
+
 
 class LockedFile(msgspec.Struct, frozen=True, kw_only=True):
     """One file that a lock names, or the files that a digest in it means."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -10,8 +11,10 @@ from mirror.errors import Reason
 from mirror.model.files import FileLink, Receipt, Refusal
 from mirror.model.names import Filename, IndexName, ProjectName
 from mirror.plan.filters import Verdict
-from mirror.plan.known import Unmet
 from mirror.plan.merge import Collision, MergedTree
+
+if TYPE_CHECKING:  # it brings much that only following dependencies needs
+    from mirror.plan.known import Unmet
 
 
 class _Event(msgspec.Struct, frozen=True, kw_only=True):

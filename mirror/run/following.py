@@ -29,6 +29,8 @@ from mirror.run.closure import follow
 from mirror.run.lookup import Lookup
 from mirror.run.metadata import MetadataReader
 
+__all__ = ["Following", "MetadataReader"]
+
 
 class Following:
     """Follows the dependencies that `settings` asks for, with ages reckoned at `now`."""
@@ -41,12 +43,9 @@ class Following:
         self.complete = False
         """Whether the outcome is all that is wanted."""
 
-    async def run(self, lookup: Lookup, reader: MetadataReader) -> Wishes | None:
+    async def run(self, lookup: Lookup, reader: MetadataReader) -> Wishes:
         """What the locks and the dependencies ask for together. Raises `TooManyFiles`."""
         settings, wishes = self._settings, self._settings.wishes
-        if settings.dependencies is None:
-            self.complete = True
-            return wishes
         placed: dict[IndexName, list[Wish]] = {name: [] for name in self._indexes}
         unplaced: list[Wish] = []
         roots: list[Root] = []

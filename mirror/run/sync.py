@@ -29,10 +29,8 @@ from mirror.plan.settle import SMALL, Settlement, shrunk
 from mirror.run import events
 from mirror.run.commit import Committer, committing
 from mirror.run.files import FileFetcher
-from mirror.run.following import Following
 from mirror.run.index import IndexRun
 from mirror.run.lookup import Lookup
-from mirror.run.metadata import MetadataReader
 from mirror.run.pages import Memory, PageReader
 from mirror.run.placing import Placing
 from mirror.run.plan import Plan, Planner, expect_same
@@ -93,8 +91,7 @@ async def sync(
     traffic = Traffic(settings.concurrency, max_rate=settings.max_rate, max_requests=settings.max_requests)
     sessions = Sessions(settings.indexes, secrets, traffic, stop.event)
     order = [index.name for index in settings.indexes]
-    following = Following(settings, now, emit)
-    cuts: list[Callable[[], None]] = [following.cut_short]
+    cuts: list[Callable[[], None]] = []
     asked: dict[IndexName, Asked] = {}
     memories: dict[IndexName, Memory] = {}
     runs: list[IndexRun] = []
@@ -176,9 +173,15 @@ async def sync(
     with first_error():
         async with sessions, committing(store.admission) as committer, anyio.create_task_group() as draining:
             draining.start_soon(drain)
-            lookup = Lookup(sessions)
-            wishes = await following.run(lookup, MetadataReader(sessions))
-            doubted = () if following.complete else {name for holding in held.values() for name in holding}
+            lookup, wishes, doubted = Lookup(sessions), settings.wishes, set[ProjectName]()
+            if settings.dependencies is not None:
+                from mirror.run.following import Following, MetadataReader  # what they need takes 20 ms to import
+
+                following = Following(settings, now, emit)
+                cuts.append(following.cut_short)
+                wishes = await following.run(lookup, MetadataReader(sessions))
+                if not following.complete:
+                    doubted = {name for holding in held.values() for name in holding}
             only = settings.dependencies is not None
             placing = Placing(wishes, order, emit, stop, only=only, doubted=doubted)
             cuts.append(placing.cut_short)

@@ -16,8 +16,7 @@ from packaging.pylock import Pylock
 
 from mirror.locks.poetry import PYPI
 from mirror.locks.read import read
-from mirror.locks.reading import MAX_LOCK
-from mirror.model.locks import Lock
+from mirror.model.locks import MAX_LOCK, Lock
 from mirror.model.secret import scrub
 
 SAMPLES = Path(__file__).parent / "locks"
