@@ -66,6 +66,7 @@ class Plan(msgspec.Struct, kw_only=True):
     configuration: Annotated[str, Meta(description="sha256 of the files that configure it")]
     generation: Annotated[int | None, Meta(description="what is published, and what the plan changes")] = None
     indexes: list[PlannedIndex] = []
+    unmet: Annotated[list[str], Meta(description="dependencies that nothing meets, with who asked for them")] = []
 
     @property
     def moment(self) -> datetime:
@@ -89,6 +90,8 @@ class Planner:
         match event:
             case events.Serving(generation=generation):
                 self.plan.generation = generation
+            case events.Followed(unmet=unmet):
+                self.plan.unmet = [str(one) for one in unmet]
             case events.IndexListed(index=name, projects=count):
                 self._indexes[name].projects = count
             case events.PageAnswered(index=name, kept=count):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -94,7 +95,10 @@ def test_filters_and_pins_hold_for_dependencies(site: Site, first: Index, second
     assert _held(site) == (_names(APP), _names(NEW_LIB, NAMESAKE))
     assert outcome.code == 3
     assert _chains(outcome) == [["projects of index first", "app 1.0", "lib 3.0", "base 1.0", "evil"]]
-    assert "unmet: projects of index first -> app 1.0 -> lib 3.0 -> base 1.0 -> evil (prod)" in outcome.err
+    told = "projects of index first -> app 1.0 -> lib 3.0 -> base 1.0 -> evil (prod): no project of that name on first"
+    assert f"unmet: {told}" in outcome.err
+    plan = site.run("sync", "-c", str(site.config), "--dry-run", "--plan", "-")
+    assert json.loads(plan.out)["unmet"] == [told]
 
 
 def test_nothing_goes_while_an_index_cannot_be_asked(site: Site, first: Index, second: Index) -> None:
