@@ -12,6 +12,7 @@ import anyio
 
 from mirror.errors import Failure
 from mirror.model.files import ProjectPage, Validators
+from mirror.model.index import Index
 from mirror.model.names import IndexName, ProjectName
 from mirror.net.session import Page, Sessions
 from mirror.run.pages import MAX_PROJECTS, NOT_THERE, parsed
@@ -34,6 +35,8 @@ class Lookup:
         self._sessions = sessions
         self._questions: dict[tuple[IndexName, ProjectName], _Question] = {}
         self._stopped: dict[IndexName, Failure] = {}
+        self.came: dict[IndexName, dict[ProjectName, Page]] = {}
+        """The pages that came, for the nights of their indexes: they need not ask for them once more."""
 
     async def page(self, index: IndexName, project: ProjectName) -> ProjectPage | None:
         """What `index` offers of `project`; None: it does not have it. Raises `Failure` when that is not known."""
@@ -59,13 +62,22 @@ class Lookup:
         try:
             session = await self._sessions.open(index)
             await session.start()
-            return await session.page(project, Validators(), partial(parsed, session.index, project))
+            found = await session.page(project, Validators(), partial(_read, session.index, project))
         except Failure as failure:
             if failure.reason in NOT_THERE:
                 return None
             if failure.holds_index:
                 self._stopped[index] = failure
             return failure
+        if found is None:
+            return None
+        page, offered = found
+        self.came.setdefault(index, {})[project] = page
+        return offered
+
+
+def _read(index: Index, project: ProjectName, page: Page) -> tuple[Page, ProjectPage]:
+    return page, parsed(index, project, page)
 
 
 def _listed(index: IndexName, page: Page) -> tuple[ProjectName, ...]:

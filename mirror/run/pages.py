@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -82,9 +82,11 @@ class PageReader:
         now: datetime,
         rules: Rules = Rules(),  # noqa: B008 - it is a frozen value
         asked: Asked = NOTHING,
+        came: Mapping[ProjectName, Page] = {},
         memory: Memory | None = None,
     ) -> None:
-        """`now` is the moment at which `rules` are asked; with a `memory`, what it knows is not asked again.
+        """`now` is the moment at which `rules` are asked. Pages that `came` in this run, and what a `memory` knows, are
+        not asked for again.
 
         Raises `InvalidName` when `projects` are not checked.
         """
@@ -92,6 +94,7 @@ class PageReader:
         self._cache, self._before, self._emit = cache, before, emit
         self._accept_shrink = accept_shrink
         self._now, self._rules, self._asked, self._memory = now, rules, asked, memory
+        self._came = came
         self._why = "a lock names it, or dependencies lead to it" if asked.only else "a lock names it"
         projects = () if asked.only else self._index.projects
         self._selection = Selection(projects if projects is None else (*projects, *asked.entries), rules.exclude)
@@ -204,6 +207,8 @@ class PageReader:
 
     async def _page(self, project: ProjectName | None, validators: Validators, read: Callable[[Page], T]) -> T | None:
         """What the session has of a page, or the memory, so that a second look sees exactly what the first one did."""
+        if project is not None and project in self._came:
+            return read(self._came[project])
         if self._memory is None:
             return await self._session.page(project, validators, read)
         if project not in self._memory:

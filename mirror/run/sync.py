@@ -20,7 +20,7 @@ from mirror.model.holding import Holdings, count_files, held_project
 from mirror.model.index import Index, Tree
 from mirror.model.names import Filename, IndexName, ProjectName, TreeName
 from mirror.net.authenticator import Secrets
-from mirror.net.session import Sessions
+from mirror.net.session import Page, Sessions
 from mirror.net.traffic import Traffic
 from mirror.plan.locks import NOTHING, Asked
 from mirror.plan.merge import MergedTree, merge
@@ -94,6 +94,7 @@ async def sync(
     cuts: list[Callable[[], None]] = []
     asked: dict[IndexName, Asked] = {}
     memories: dict[IndexName, Memory] = {}
+    came: dict[IndexName, dict[ProjectName, Page]] = {}
     runs: list[IndexRun] = []
 
     async def one(index: Index, committer: Committer, emit: events.Emit, *, dry: bool) -> Settlement:
@@ -108,6 +109,7 @@ async def sync(
             now=now,
             rules=settings.rules[index.name],
             asked=asked.get(index.name, NOTHING),
+            came=came.get(index.name, {}),
             memory=memories.setdefault(index.name, {}) if options.plan is not None else None,
         )
         run = IndexRun(
@@ -186,6 +188,7 @@ async def sync(
             placing = Placing(wishes, order, emit, stop, only=only, doubted=doubted)
             cuts.append(placing.cut_short)
             asked |= await placing.run(lookup, settings.concurrency)
+            came |= lookup.came
             if options.plan is not None:
                 names = [index.name for index in options.chosen(settings)]
                 planner = Planner(options.plan.made, settings.digest, names)

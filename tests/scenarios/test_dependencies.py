@@ -69,6 +69,8 @@ def test_all_that_is_needed_comes_from_who_owns_it(site: Site, first: Index, sec
     assert outcome.code == 0, outcome.err
     assert _held(site) == (_names(APP, BASE), _names(LIB, NEW_LIB))
     assert outcome.report["unmet"] == []
+    pages = [entry.path for entry in site.world.requests() if entry.path.endswith("/")]
+    assert sorted(pages) == sorted(set(pages)), "the night asks for no page that came before it"
     assert site.sync().code == 0
 
 
