@@ -44,6 +44,10 @@ class FileFetcher:
             await self._describe(obtained)
         return obtained
 
+    def promise(self, receipt: Receipt) -> None:
+        """Have `obtain` find a file that was admitted tonight, instead of fetching it again."""
+        self._admission.promise(receipt)
+
     async def inspect(self, link: FileLink, known: Receipt | Pin) -> None:
         """Have the bytes that `link` announces instead of `known` in quarantine. Raises `Failure` for all else."""
         if not await self._admission.is_set_aside(link):

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from mirror.errors import Failure
 from mirror.model.files import FileLink, Pin, Receipt
-from mirror.model.names import Digest, IndexName
+from mirror.model.names import Digest, Filename, IndexName
 from mirror.store import unpublished, wheel
 from mirror.store.disk import (
     Name,
@@ -69,6 +69,7 @@ class Admission:
         self._space = Space(layout.root, min_free)
         self._begun: set[Path] = set()
         self._served: set[str] = set()
+        self._promised: dict[tuple[IndexName, Filename], Pin] = {}
         self._shelves: dict[str, str] = {}
         """The directories of blobs that are there, by the beginning of their digests."""
 
@@ -89,9 +90,14 @@ class Admission:
 
         Its digest comes from the link, or from `pin`, what the file was when it was first seen.
         """
-        if link.source.index not in self._served:
+        pin = pin or self._promised.get((link.source.index, link.filename))
+        if pin is None and link.source.index not in self._served:
             return None  # nothing of the index is here
         return await off_loop(self._recall, link, pin)
+
+    def promise(self, receipt: Receipt) -> None:
+        """Have `recall` find a file that this run has admitted, and will ask for again."""
+        self._promised[receipt.index, receipt.filename] = receipt.pin
 
     async def commit(self, batch: Sequence[Staged]) -> list[Receipt]:
         """Make `batch` durable and give its receipts. Raises `StoreError`; the batch is lost then, nothing else."""

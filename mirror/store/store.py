@@ -24,6 +24,7 @@ from mirror.store.layout import Layout
 from mirror.store.lock import locked
 from mirror.store.manifest import Header, State
 from mirror.store.quarantine import Facts, Quarantine
+from mirror.store.texts import Texts, texts
 from mirror.store.verification import Verification
 
 
@@ -136,6 +137,10 @@ class Store:
     ) -> int | None:
         """Publish a new generation, durably, and return its number; None when nothing changed. Raises `StoreError`."""
         return await off_loop(self._generations.publish, self._run, trees, holdings, pins, before)
+
+    async def texts(self, file: Receipt | Pin) -> Texts | None:
+        """What a file that was admitted once says of its needs; None: it is not there, or tells nothing."""
+        return await off_loop(texts, self._layout, file)
 
     async def unpublished(self) -> list[Pin]:
         """The files that earlier runs admitted and did not publish. Raises `StoreError`."""

@@ -12,6 +12,7 @@ import gzip
 import io
 import lzma
 import struct
+import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -19,16 +20,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
 
-_MAX_METADATA = 16 * 1024 * 1024
+MAX_METADATA = 16 * 1024 * 1024  # bytes
 _MAX_PART = 4 * 1024 * 1024  # bytes; the largest directory seen in a thousand wheels has 1.8 MB
 _MAX_LOCAL_HEADER = 30 + 2 * 0xFFFF + 24  # bytes, with a name and extra fields as long as can be, and a descriptor
 _MAX_UNPACKED = 4 << 30  # bytes
 _PLAIN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what wheels use
-_QUICK = "latin-1"  # decodes whatever there is, several times as fast as cp437; the names that we look for are ASCII
-_UNPACKERS: dict[str, Any] = {".gz": gzip.open, ".tgz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+QUICK = "latin-1"  # decodes whatever there is, several times as fast as cp437; the names that we look for are ASCII
+UNPACKERS: dict[str, Any] = {".gz": gzip.open, ".tgz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _BEGINNINGS = (b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")
 _BROKEN = (
     zipfile.BadZipFile,
+    tarfile.TarError,
     zlib.error,
     lzma.LZMAError,
     struct.error,
@@ -40,8 +42,8 @@ _BROKEN = (
 )
 
 
-class _NoArchiveError(Exception):
-    pass
+class NoArchiveError(Exception):
+    """The file is none, or not one that is looked into."""
 
 
 def core_metadata(wheel_file: str | Path | bytes, filename: str) -> bytes | None:
@@ -49,10 +51,10 @@ def core_metadata(wheel_file: str | Path | bytes, filename: str) -> bytes | None
     if not filename.endswith(".whl"):
         return None
     try:
-        with _judged(wheel_file) as file, zipfile.ZipFile(file, metadata_encoding=_QUICK) as wheel:
+        with judged(wheel_file) as file, zipfile.ZipFile(file, metadata_encoding=QUICK) as wheel:
             member = _metadata_member(wheel, filename)
-            return None if member is None else _content(wheel, member)
-    except _NoArchiveError:
+            return None if member is None else content_of(wheel, member)
+    except NoArchiveError:
         return None
 
 
@@ -70,16 +72,16 @@ def metadata_in_parts(parts: Sequence[tuple[int, bytes]], size: int, filename: s
     """
     sparse = _Sparse(parts, size)
     try:
-        with _judged(sparse) as file, zipfile.ZipFile(file, metadata_encoding=_QUICK) as wheel:
+        with judged(sparse) as file, zipfile.ZipFile(file, metadata_encoding=QUICK) as wheel:
             found = _metadata_member(wheel, filename)
-            if found is None or found.compress_size > _MAX_METADATA:
+            if found is None or found.compress_size > MAX_METADATA:
                 return None
             begins = sorted(member.header_offset for member in wheel.infolist())
             after = next((begin for begin in begins if begin > found.header_offset), wheel.start_dir)
             stop = min(after, found.header_offset + found.compress_size + _MAX_LOCAL_HEADER, size)
             sparse.need(found.header_offset, stop)
-            return _content(wheel, found)
-    except _NoArchiveError:
+            return content_of(wheel, found)
+    except NoArchiveError:
         pass
     except _HoleError as error:
         return error.hole if error.hole.stop - error.hole.start <= _MAX_PART else None
@@ -96,16 +98,16 @@ def begins_like_one(path: Path) -> bool:
 def whole(path: Path, filename: str) -> bool:
     """Whether the file at `path` is an archive of its kind, to its end; for files that no digest vouches for."""
     try:
-        with _judged(path) as file:
+        with judged(path) as file:
             if filename.endswith((".whl", ".zip", ".egg")):
                 with zipfile.ZipFile(file) as archive:
                     return min((member.header_offset for member in archive.infolist()), default=1) == 0
-            for ending, unpacker in _UNPACKERS.items():
+            for ending, unpacker in UNPACKERS.items():
                 if filename.endswith(ending):
                     with unpacker(file) as packed:
                         _read_to_the_end(packed)
             return file.seek(0, 2) > 0
-    except _NoArchiveError:
+    except NoArchiveError:
         return False
 
 
@@ -184,8 +186,8 @@ class _Disk(io.FileIO):
 
 
 @contextmanager
-def _judged(where: str | Path | bytes | _Sparse) -> Iterator[IO[bytes]]:
-    """The file there; what a broken archive makes its reader raise becomes `_NoArchiveError`. Raises OSError."""
+def judged(where: str | Path | bytes | _Sparse) -> Iterator[IO[bytes]]:
+    """The file there; what a broken archive makes its reader raise becomes `NoArchiveError`. Raises OSError."""
     raw = io.BytesIO(where) if isinstance(where, bytes) else where if isinstance(where, _Sparse) else _Disk(where)
     with io.BufferedReader(raw) if isinstance(raw, _Disk) else cast("IO[bytes]", raw) as file:
         try:
@@ -195,7 +197,7 @@ def _judged(where: str | Path | bytes | _Sparse) -> Iterator[IO[bytes]]:
                 raise raw.refused from error
             if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
                 raise  # a broken stream has no number, a wild offset this one
-            raise _NoArchiveError from error
+            raise NoArchiveError from error
 
 
 def _metadata_member(wheel: zipfile.ZipFile, filename: str) -> zipfile.ZipInfo | None:
@@ -207,11 +209,12 @@ def _metadata_member(wheel: zipfile.ZipFile, filename: str) -> zipfile.ZipInfo |
     return None
 
 
-def _content(wheel: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes | None:
-    if member.file_size > _MAX_METADATA or member.compress_type not in _PLAIN:
+def content_of(wheel: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes | None:
+    """The bytes of a small member, or None. Raises what `judged` judges."""
+    if member.file_size > MAX_METADATA or member.compress_type not in _PLAIN:
         return None
     with wheel.open(member) as file:
-        content = file.read(_MAX_METADATA + 1)
+        content = file.read(MAX_METADATA + 1)
     return content if len(content) == member.file_size else None
 
 
@@ -226,4 +229,4 @@ def _read_to_the_end(file: IO[bytes]) -> None:
     while piece := file.read(1 << 20):
         unpacked += len(piece)
         if unpacked > _MAX_UNPACKED:
-            raise _NoArchiveError
+            raise NoArchiveError
