@@ -74,7 +74,7 @@ def metadata_in_parts(parts: Sequence[tuple[int, bytes]], size: int, filename: s
     try:
         with judged(sparse) as file, zipfile.ZipFile(file, metadata_encoding=QUICK) as wheel:
             found = _metadata_member(wheel, filename)
-            if found is None or found.compress_size > MAX_METADATA:
+            if found is None or found.compress_size > MAX_METADATA or found.header_offset < 0:
                 return None
             begins = sorted(member.header_offset for member in wheel.infolist())
             after = next((begin for begin in begins if begin > found.header_offset), wheel.start_dir)

@@ -445,6 +445,21 @@ async def test_a_held_file_that_the_disk_has_lost_is_fetched_again(world: World,
     assert len(_files(world)) == 2
 
 
+async def test_a_page_without_digests_passes_no_other_bytes_off(world: World, tmp_path: Path) -> None:
+    """What the file was when it was first seen is asked of what is fetched again."""
+    index = world.add_index("first")
+    index.add(STATIC, digests=[], size=False)
+    async with _night(tmp_path, index) as night:
+        holdings = await night.admit("one")
+    for path in (tmp_path / "public" / "packages").rglob("*.tar.gz"):
+        path.unlink()
+    index.add(DYNAMIC, digests=[], size=False)
+    async with _night(tmp_path, index, holdings=holdings) as night:
+        found = await _needs(night.asked)
+    assert isinstance(found, NotFollowed)
+    assert "other bytes" in found.why
+
+
 async def test_what_building_needs_is_followed_on_request(world: World, tmp_path: Path) -> None:
     """From the index that owns it, with what that needs in turn."""
     first, second = world.add_index("first"), world.add_index("second")

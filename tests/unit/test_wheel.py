@@ -195,6 +195,15 @@ def test_broken_parts_end_the_search(data: st.DataObject, tail: int) -> None:
     assert found in (None, core_metadata(bytes(content), WHEEL.filename))
 
 
+def test_nothing_is_asked_for_that_lies_before_the_file() -> None:
+    """A directory that says it begins later than it does moves all members to before the beginning."""
+    content = bytearray(SAMPLES["deflated"][1])
+    place = content.rindex(b"PK\x05\x06") + 16
+    begins = int.from_bytes(content[place : place + 4], "little")
+    content[place : place + 4] = (begins + 400).to_bytes(4, "little")
+    assert _told(bytes(content), WHEEL.filename, 22)[0] is None
+
+
 def test_too_much_of_a_file_is_not_asked_for() -> None:
     """A directory of many megabytes is none that anybody needs."""
     end = b"PK\x05\x06" + bytes(6) + b"\x01\x00" + (5 << 20).to_bytes(4, "little") + bytes(4) + bytes(2)
