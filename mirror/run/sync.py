@@ -177,11 +177,14 @@ async def sync(
             draining.start_soon(drain)
             lookup, wishes, doubted = Lookup(sessions), settings.wishes, set[ProjectName]()
             if settings.dependencies is not None:
-                from mirror.run.following import Following, MetadataReader  # what they need takes 20 ms to import
+                from mirror.run.following import Following, Held, MetadataReader  # what they need takes 20 ms to import
 
                 following = Following(settings, now, emit)
                 cuts.append(following.cut_short)
-                wishes = await following.run(lookup, MetadataReader(sessions))
+                look_only = options.dry_run or options.plan is not None
+                files = None if look_only else FileFetcher(sessions, store.admission, emit)
+                known, build = Held(store, held, pins), settings.build_dependencies
+                wishes = await following.run(lookup, MetadataReader(sessions, files, committer, known, build=build))
                 if not following.complete:
                     doubted = {name for holding in held.values() for name in holding}
             only = settings.dependencies is not None

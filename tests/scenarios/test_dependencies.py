@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mirror.cli.wheels import Artifact, build_wheel
+from mirror.cli.wheels import Artifact, build_sdist, build_wheel
 from tests.site import Outcome, Site
 from tests.world import Index, World, faults
 
@@ -147,3 +147,18 @@ def test_a_wish_that_makes_no_sense_is_refused(
     assert outcome.code == 2
     assert said in outcome.err
     assert not site.world.requests()
+
+
+def test_an_sdist_tells_what_it_needs_itself(site: Site, world: World) -> None:
+    """It is fetched once, for its metadata and for the tree; a dry run before that leaves it open."""
+    sdist = build_sdist("app", "1.0", requires=["lib<2"])
+    first, second = _index(world, "first", [sdist]), _index(world, "second", [OLD_LIB, NEW_LIB])
+    _configure(site, first, second)
+    dry = site.sync("--dry-run")
+    assert (dry.code, dry.report["dependencies-read"]) == (3, False)
+    assert not world.requests(path_contains="/files/")
+    assert site.sync().code == 0
+    assert _held(site) == (_names(sdist), _names(OLD_LIB))
+    assert len(world.requests(path_contains=sdist.filename)) == 1
+    assert site.sync().code == 0
+    assert len(world.requests(path_contains=sdist.filename)) == 1
