@@ -1,25 +1,49 @@
 """Real input: local PEP 503 trees, given by `MIRROR_REAL_TREES` (directories, separated by colons).
 
 Each is served by nginx as a private index of one host with its own password, mirrored by one command
-into one root, and installed from. The figures are printed: run with `-s`.
+into one root, and installed from. Then the dependencies of ten projects are followed over all of them, and what was
+chosen is checked by `tests/unmet.py`. The figures are printed: run with `-s`.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from packaging.utils import canonicalize_name
 
+from mirror.cli.wheels import build_wheel
+from tests import unmet
 from tests.world.clients import pip_install, uv_install
-from tests.world.nginx import nginx, project
+from tests.world.nginx import Nginx, Tree, nginx, project
 
 pytestmark = [pytest.mark.system, pytest.mark.real]
 TREES = [Path(tree) for tree in os.environ.get("MIRROR_REAL_TREES", "").split(":") if tree]
+WELL_KNOWN = [
+    *("jupyterlab", "transformers", "celery", "pandas", "scikit-learn", "fastapi", "django", "requests", "black"),
+    *("torch", "sphinx", "streamlit", "dask", "spacy", "pytest", "matplotlib", "boto3", "sqlalchemy", "flask"),
+]
+MACHINE = {"name": "servers", "python": "3.11.9", "platform": "manylinux_2_28_x86_64"}
+MARKERS = {
+    "os_name": "posix",
+    "sys_platform": "linux",
+    "platform_system": "Linux",
+    "platform_machine": "x86_64",
+    "platform_release": "",
+    "platform_version": "",
+    "platform_python_implementation": "CPython",
+    "implementation_name": "cpython",
+    "implementation_version": "3.11.9",
+    "python_version": "3.11",
+    "python_full_version": "3.11.9",
+}
 
 
 @pytest.mark.skipif(len(TREES) < 2, reason="MIRROR_REAL_TREES names fewer than two trees")
@@ -27,12 +51,8 @@ def test_real_trees_on_one_host_are_mirrored_with_their_own_passwords_and_instal
     """Every file arrives, no pair of index and credential is crossed, and pip and uv install numpy and pandas."""
     served = [project(number, tree, "reader", f"password-of-{number}") for number, tree in enumerate(TREES, start=2177)]
     with nginx(tmp_path / "nginx", served, autoindex=True) as server:
-        lines = [f'root = "{tmp_path / "root"}"']
-        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[1])}
-        for number, tree in enumerate(served, start=1):
-            lines += ["[[index]]", f'name = "index{number}"', f'url = "{server.index_url(tree)}"']
-            environment |= {f"MIRROR_INDEX_INDEX{number}_USERNAME": "reader"}
-            environment |= {f"MIRROR_INDEX_INDEX{number}_PASSWORD": tree.password}
+        environment, indexes = _indexes(server, served)
+        lines = [f'root = "{tmp_path / "root"}"', *(line for lines in indexes for line in lines)]
         names = [f'"index{number}"' for number in range(1, len(served) + 1)]
         lines += ["[[tree]]", 'name = "all"', f"indexes = [{', '.join(names)}]"]
         (tmp_path / "mirror.toml").write_text("\n".join(lines))
@@ -57,6 +77,88 @@ def test_real_trees_on_one_host_are_mirrored_with_their_own_passwords_and_instal
     for install, target in ((pip_install, "pip"), (uv_install, "uv")):
         installed = install(index, ["numpy", "pandas"], tmp_path / target)
         assert {"numpy", "pandas"} <= set(installed)
+
+
+@pytest.mark.skipif(len(TREES) < 2, reason="MIRROR_REAL_TREES names fewer than two trees")
+def test_ten_projects_and_all_that_they_need_are_chosen_from_real_trees(tmp_path: Path) -> None:
+    """A second opinion on what was chosen, and on all there is, comes to the same files and the same unmet needs."""
+    homes = {root: number for root in WELL_KNOWN for number in _owners(root)[:1]}
+    roots = dict(list(homes.items())[:10])
+    assert len(roots) == 10
+    served = [project(number, tree, "reader", f"password-of-{number}") for number, tree in enumerate(TREES, start=2177)]
+    with nginx(tmp_path / "nginx", served, autoindex=True) as server:
+        environment, indexes = _indexes(server, served)
+        lines = [f'root = "{tmp_path / "root"}"', "dependencies = true"]
+        for number, index in enumerate(indexes):
+            own = [root for root, home in roots.items() if home == number]
+            lines += [*index, f"projects = {json.dumps(own)}"]
+        lines += ["[[environment]]", *(f"{key} = {json.dumps(value)}" for key, value in MACHINE.items())]
+        (tmp_path / "mirror.toml").write_text("\n".join(lines))
+        report, plan = tmp_path / "report.json", tmp_path / "plan.json"
+        command = [sys.executable, "-m", "mirror", "sync", "--dry-run", "-q", "-c", str(tmp_path / "mirror.toml")]
+        began = time.monotonic()
+        with subprocess.Popen([*command, "--report", str(report), "--plan", str(plan)], env=environment) as process:
+            _, status, used = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        seconds = time.monotonic() - began
+        requests = len(server.seen())
+        assert not [seen for seen in server.seen() if seen.password != _password(seen.location)]
+    told: dict[str, Any] = json.loads(report.read_text())
+    indexed = dict(zip([f"index{number}" for number in range(1, len(TREES) + 1)], TREES, strict=True))
+    chosen = {
+        indexed[index["name"]] / "files" / file["filename"]
+        for index in json.loads(plan.read_text())["indexes"]
+        for file in index["fetch"]
+    }
+    size, listed = sum(path.stat().st_size for path in chosen), {entry["requirement"] for entry in told["unmet"]}
+    print(f"roots {' '.join(roots)}\nfiles {len(chosen)}, bytes {size}, requests {requests}, unmet {sorted(listed)}")
+    cpu, peak = used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+    print(f"{seconds:.1f} s, {cpu:.1f} CPU s, peak {peak:.0f} MiB, notes {told['notes']}")
+    assert process.returncode == (3 if listed else 0)
+    assert told["dependencies-read"]
+    tags = unmet.cpython(11, unmet.manylinux(28))
+    owned = {
+        path
+        for number, tree in enumerate(TREES)
+        for path in (tree / "files").glob("*.whl")
+        if _owners(canonicalize_name(path.name.partition("-")[0]))[0] == number
+    }
+    assert chosen
+    assert unmet.walk(chosen, roots, tags, MARKERS) == (listed, chosen)
+    assert unmet.walk(owned, roots, tags, MARKERS) == (listed, chosen)
+
+
+def test_the_second_opinion_tells_what_is_missing(tmp_path: Path) -> None:
+    """By marker, extra, specifier and Requires-Python; a release's own extras are its own."""
+    built = [
+        build_wheel("app", "1.0", requires=["app[all]", 'never; sys_platform == "win32"', 'tool>1; extra == "all"']),
+        build_wheel("app", "2.0", requires=["lib>=2", 'more; extra == "all"', "new"]),
+        build_wheel("lib", "1.0"),
+        build_wheel("new", "1.0", requires_python=">=3.12"),
+        build_wheel("tool", "1.0"),
+    ]
+    for artifact in built:
+        (tmp_path / artifact.filename).write_bytes(artifact.content)
+    tags = unmet.cpython(11, unmet.manylinux(28))
+    lacking, reached = unmet.walk(tmp_path.glob("*.whl"), ["app"], tags, MARKERS)
+    assert lacking == {"lib>=2", "new", "tool>1"}
+    assert {path.name for path in reached} == {artifact.filename for artifact in built[:2]}
+
+
+def _indexes(server: Nginx, served: list[Tree]) -> tuple[dict[str, str], list[list[str]]]:
+    """The environment with the passwords of all indexes, and the lines of the table of each."""
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[1])}
+    tables = []
+    for number, tree in enumerate(served, start=1):
+        tables.append(["[[index]]", f'name = "index{number}"', f'url = "{server.index_url(tree)}"'])
+        environment[f"MIRROR_INDEX_INDEX{number}_USERNAME"] = "reader"
+        environment[f"MIRROR_INDEX_INDEX{number}_PASSWORD"] = tree.password
+    return environment, tables
+
+
+def _owners(name: str) -> list[int]:
+    """The numbers of the trees that have the project."""
+    return [number for number, tree in enumerate(TREES) if (tree / "simple" / name).is_dir()]
 
 
 def _password(location: str) -> str:

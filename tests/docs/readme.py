@@ -22,11 +22,16 @@ def table(heading: str) -> dict[str, dict[str, str]]:
     return {row[0]: dict(zip(columns[1:], row[1:], strict=True)) for row in body}
 
 
-def blocks(language: str) -> list[str]:
+def blocks(language: str, text: str = TEXT) -> list[str]:
     """The fenced blocks in `language`, in order."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 def commands() -> list[str]:
     """The commands of the first two blocks: the demonstration, and the tests."""
     return [block.strip() for block in blocks("sh")[:2]]
+
+
+def configuration(heading: str) -> str:
+    """The whole `mirror.toml` below `heading`, of a third level."""
+    return blocks("toml", TEXT.split(f"\n### {heading}\n", 1)[1])[0]

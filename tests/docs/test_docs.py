@@ -56,21 +56,6 @@ def test_the_configuration_decodes(tmp_path: Path) -> None:
     assert [tree.name for tree in settings.trees] == ["firstindex", "secondindex", "all"]
 
 
-def test_the_configuration_with_lock_files_decodes(tmp_path: Path) -> None:
-    """The README's example of lock files is a whole mirror.toml too."""
-    for name, text in {
-        "app/uv.lock": "version = 1",
-        "tools/poetry.lock": '[metadata]\nlock-version = "2.1"',
-        "requirements.txt": "acme-tools==1.0",
-        "mirror.toml": next(block for block in blocks("toml") if "locks = " in block),
-    }.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    settings = load(tmp_path / "mirror.toml")
-    assert settings.wishes is not None
-    assert list(settings.wishes.placed) == ["secondindex"]
-
-
 def test_the_reports_schema_is_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     """`mirror schema report` prints the committed file, and a real report fits it elsewhere."""
     assert run(["schema", "report"]) == 0
