@@ -19,7 +19,7 @@ from mirror.model.files import ProjectPage
 from mirror.model.names import IndexName, ProjectName
 from mirror.plan.closure import NO_URL, Chain, Notebook, why_unmet
 from mirror.plan.known import Asked, Candidate, Closure, Line, Missing, Release, Root, Universe, line_of, speakers
-from mirror.plan.owners import NotYet
+from mirror.plan.owners import NotYet, Unknown
 
 MAX_ROUNDS = 50_000
 _UPPER = frozenset({"<", "<=", "~="})
@@ -266,6 +266,10 @@ class _Provider(AbstractProvider[_Need, _Choice, Name]):
                 raise _Unread
             case ProjectPage() as page:
                 return page
+            case Unknown(index, why):  # something newer may be needed and be there
+                self._notebook.leave_open()
+                self._notebook.note(f"index {index}, project {project}: it could not be asked: {why}")
+                return None
             case _:
                 return None
 

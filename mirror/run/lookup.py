@@ -10,8 +10,8 @@ from functools import partial
 
 import anyio
 
-from mirror.errors import Failure
-from mirror.model.files import ProjectPage, Validators
+from mirror.errors import Failure, Reason
+from mirror.model.files import ProjectList, ProjectPage, Validators
 from mirror.model.index import Index
 from mirror.model.names import IndexName, ProjectName
 from mirror.net.session import Page, Sessions
@@ -35,6 +35,8 @@ class Lookup:
         self._sessions = sessions
         self._questions: dict[tuple[IndexName, ProjectName], _Question] = {}
         self._stopped: dict[IndexName, Failure] = {}
+        self.gone: set[tuple[IndexName, ProjectName]] = set()
+        """What an index says was removed for good; that it does not have something may also mean that it hides it."""
         self.came: dict[IndexName, dict[ProjectName, Page]] = {}
         """The pages that came, for the nights of their indexes: they need not ask for them once more."""
 
@@ -49,12 +51,12 @@ class Lookup:
             raise question.answer
         return question.answer
 
-    async def projects(self, index: IndexName) -> tuple[ProjectName, ...]:
-        """The projects that `index` lists. Raises `Failure`."""
+    async def projects(self, index: IndexName) -> ProjectList:
+        """The list of `index`. Raises `Failure`."""
         session = await self._sessions.open(index)
         await session.start()
         found = await session.page(None, Validators(), partial(_listed, index))
-        return found if found is not None else ()
+        return found if found is not None else ProjectList(projects=())
 
     async def _ask(self, index: IndexName, project: ProjectName) -> ProjectPage | Failure | None:
         if index in self._stopped:
@@ -65,6 +67,8 @@ class Lookup:
             found = await session.page(project, Validators(), partial(_read, session.index, project))
         except Failure as failure:
             if failure.reason in NOT_THERE:
+                if failure.reason is Reason.GONE:
+                    self.gone.add((index, project))
                 return None
             if failure.holds_index:
                 self._stopped[index] = failure
@@ -80,5 +84,5 @@ def _read(index: Index, project: ProjectName, page: Page) -> tuple[Page, Project
     return page, parsed(index, project, page)
 
 
-def _listed(index: IndexName, page: Page) -> tuple[ProjectName, ...]:
-    return parse_project_list(page.body, page.content_type, index, max_projects=MAX_PROJECTS).projects
+def _listed(index: IndexName, page: Page) -> ProjectList:
+    return parse_project_list(page.body, page.content_type, index, max_projects=MAX_PROJECTS)

@@ -179,7 +179,7 @@ async def sync(
             if settings.dependencies is not None:
                 from mirror.run.following import Following, Held, MetadataReader  # what they need takes 20 ms to import
 
-                following = Following(settings, now, emit)
+                following = Following(settings, now, emit, held, options.accept_shrink)
                 cuts.append(following.cut_short)
                 look_only = options.dry_run or options.plan is not None
                 files = None if look_only else FileFetcher(sessions, store.admission, emit)

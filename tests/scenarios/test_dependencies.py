@@ -162,3 +162,45 @@ def test_an_sdist_tells_what_it_needs_itself(site: Site, world: World) -> None:
     assert len(world.requests(path_contains=sdist.filename)) == 1
     assert site.sync().code == 0
     assert len(world.requests(path_contains=sdist.filename)) == 1
+
+
+@pytest.mark.parametrize("how", [True, "resolved"])
+@pytest.mark.parametrize(("hidden", "status"), [("/first/", 404), ("/second/", 403)])
+def test_what_is_held_and_not_found_is_no_namesakes(
+    site: Site, first: Index, second: Index, how: bool | str, hidden: str, status: int
+) -> None:
+    """An index that hides a project, or cannot be asked, loses nothing, and gains no other index's bytes."""
+    _configure(site, first, second, dependencies=how)
+    assert site.sync().code == 0
+    before = _held(site)
+    (first if hidden == "/first/" else second).intercept(
+        "/base/" if hidden == "/first/" else "/lib/", [faults.status(status)], forever=True
+    )
+    outcome = site.sync()
+    assert (outcome.code, outcome.report["dependencies-read"]) == (3, False)
+    assert _held(site) == before
+    if status == 404 and how is True:
+        assert "--accept-shrink first" in outcome.err
+        site.sync("--accept-shrink", "first", "--accept-shrink", "second")
+        assert set(site.files("second")) >= _names(NAMESAKE)
+
+
+def test_a_changed_file_keeps_what_it_needed(site: Site, first: Index, second: Index) -> None:
+    """The old bytes stay, and with them what they need, until a person has decided."""
+    _configure(site, first, second)
+    assert site.sync().code == 0
+    before = _held(site)
+    first.remove(APP.filename)
+    first.add(_wheel("app", "1.0"))
+    outcome = site.sync()
+    assert outcome.code == 3
+    assert _held(site) == before
+    assert outcome.index("first")["troubles"][0]["reason"] == "changed-upstream"
+
+
+def test_a_glob_means_no_project_of_another_index(site: Site, first: Index, second: Index) -> None:
+    """A namesake that anybody can list is not asked for, and is no trouble."""
+    _configure(site, first, second, projects=["app", "oth*"])
+    site.config.write_text(f'{site.config.read_text()}\n[sources]\nother = "second"\n')
+    assert site.sync().code == 0
+    assert _held(site) == (_names(APP, BASE), _names(LIB, NEW_LIB))
