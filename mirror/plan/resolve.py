@@ -21,7 +21,7 @@ from mirror.plan.closure import NO_URL, Chain, Notebook, why_unmet
 from mirror.plan.known import Asked, Candidate, Closure, Line, Missing, Release, Root, Universe, line_of, speakers
 from mirror.plan.owners import NotYet, Unknown
 
-MAX_ROUNDS = 50_000
+MAX_ROUNDS = 10_000  # some seconds, in which a signal waits
 _UPPER = frozenset({"<", "<=", "~="})
 Name = tuple[ProjectName, tuple[str, ...]]
 """A project with some of its extras: what the resolver finds one release for."""
