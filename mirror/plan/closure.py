@@ -268,5 +268,6 @@ def why_unmet(universe: Universe, page: ProjectPage, asked: Asked, number: int, 
     if not any(release.files for release in fitting):
         return f"the filters of {where} leave out every file of it that fits"
     if not any(universe.lets(file, number, exact=exact) for release in fitting for file in release.files):
-        return f"{where} has no file of it that fits this Python, as the files themselves say"
+        readable = " and can be read in full" if exact else ""
+        return f"{where} has no file of it that fits this Python{readable}, as the files themselves say"
     return f"all of it on {where} that fits is yanked"

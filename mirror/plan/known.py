@@ -224,9 +224,14 @@ class Universe:
         return any(python.contains(one, prereleases=True) for one in pythons)
 
     def lets(self, file: Candidate, environment: int, *, exact: bool = False) -> bool:
-        """Whether a file's own metadata, as far as it is known, admits the environment's Python."""
+        """Whether a file's own metadata, as far as it is known, admits the environment's Python.
+
+        With `exact`, metadata that is not readable in full admits nothing, as for uv and pip.
+        """
         needs = self.needs.get(file.key)
-        return not isinstance(needs, Dependencies) or self.admits(needs.requires_python, environment, exact=exact)
+        if not isinstance(needs, Dependencies):
+            return True
+        return not (exact and needs.unreadable) and self.admits(needs.requires_python, environment, exact=exact)
 
     def extras(self, file: Candidate) -> frozenset[str] | None:
         """The extras that a wheel has; None: not known. An sdist may have more than it says."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -56,6 +56,8 @@ class Dependencies(msgspec.Struct, frozen=True, kw_only=True):
     """What building it needs: of sdists only, and without what its build backend would ask for besides."""
     notes: tuple[str, ...] = ()
     """What was repaired or cannot be read."""
+    unreadable: bool = False
+    """Whether a requirement or the Requires-Python was left out. uv and pip then pass over the file."""
 
 
 def dependencies(raw: bytes, project: ProjectName) -> Dependencies:
@@ -85,13 +87,7 @@ def source_dependencies(raw: bytes | None, pyproject: bytes | None, project: Pro
         extra = canonicalize_name(name)
         extras.add(extra)
         lines += [_for_extra(line, extra) for line in _texts(group)]
-    notes: list[str] = []
-    return Dependencies(
-        requires=_requirements(lines, notes),
-        extras=frozenset(extras),
-        requires_python=_python(table.get("requires-python"), notes),
-        notes=tuple(notes),
-    )
+    return _gathered(lines, extras, table.get("requires-python"), [])
 
 
 def build_requirements(pyproject: bytes | None) -> tuple[tuple[Requirement, ...], tuple[str, ...]]:
@@ -121,11 +117,19 @@ def _is_static(fields: RawMetadata) -> bool:
 
 def _dependencies(fields: RawMetadata, unread: Mapping[str, Any]) -> Dependencies:
     notes = [f"its field {name} cannot be read" for name in ("requires-dist", "requires-python") if name in unread]
+    extras = (canonicalize_name(extra) for extra in fields.get("provides_extra", []))
+    return _gathered(fields.get("requires_dist", []), extras, fields.get("requires_python"), notes)
+
+
+def _gathered(lines: Collection[str], extras: Iterable[str], python: object, notes: list[str]) -> Dependencies:
+    requires, requires_python = _requirements(lines, notes), _python(python, notes)
+    lost = len(requires) < len(set(lines)) or (isinstance(python, str) and requires_python is None)
     return Dependencies(
-        requires=_requirements(fields.get("requires_dist", []), notes),
-        extras=frozenset(canonicalize_name(extra) for extra in fields.get("provides_extra", [])),
-        requires_python=_python(fields.get("requires_python"), notes),
+        requires=requires,
+        extras=frozenset(extras),
+        requires_python=requires_python,
         notes=tuple(notes),
+        unreadable=lost,
     )
 
 

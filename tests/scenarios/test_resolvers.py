@@ -238,15 +238,10 @@ UV_REFUSES = {("piny",)}
 
 _BOUND = "uv reads no upper bound of Requires-Python; the mirror keeps what admits the Python of a machine, as pip does"
 _UNTOLD = "sdists are not opened: what one needs that says it nowhere else is not followed, and the report says so"
-_UNREADABLE = "uv passes over a release one of whose requirements it cannot read; the rest of them is followed here"
-EXCEPTIONS: Mapping[Mode, Mapping[tuple[str, ...], str]] = {
-    "superset": {("python-bound",): _BOUND, ("python-bound-file",): _BOUND, ("untold",): _UNTOLD},
-    "resolved": {
-        ("python-bound",): _BOUND,
-        ("python-bound-file",): _BOUND,
-        ("untold",): _UNTOLD,
-        ("unreadable",): _UNREADABLE,
-    },
+EXCEPTIONS: Mapping[tuple[str, ...], str] = {
+    ("python-bound",): _BOUND,
+    ("python-bound-file",): _BOUND,
+    ("untold",): _UNTOLD,
 }
 """Where a tool gets another answer from the mirror, and why."""
 
@@ -375,9 +370,8 @@ def test_uv_and_pip_choose_from_the_mirror_what_they_choose_from_the_indexes(
         wishes: [(who, right[wishes][who], answer) for who, answer in answers.items() if answer != right[wishes][who]]
         for wishes, answers in found.items()
     }
-    known = EXCEPTIONS[mode]
-    assert {wishes: what for wishes, what in differing.items() if what and wishes not in known} == {}
-    assert [why for wishes, why in known.items() if not differing[wishes]] == [], "these are exceptions no more"
+    assert {wishes: what for wishes, what in differing.items() if what and wishes not in EXCEPTIONS} == {}
+    assert [why for wishes, why in EXCEPTIONS.items() if not differing[wishes]] == [], "these are exceptions no more"
     assert all("unrelated" not in site.projects("second") for site in sites.values())
 
 

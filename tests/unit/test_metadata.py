@@ -65,13 +65,16 @@ def test_what_nobody_can_read_hides_nothing_else(text: str) -> None:
     found = dependencies(_metadata(f"Requires-Dist: {text}", "Requires-Dist: b"), DEMO)
     assert _requires(found) == ["b"]
     assert [note.endswith("cannot be read and is left out") for note in found.notes] == [True]
+    assert found.unreadable
 
 
 def test_a_requires_python_that_cannot_be_read_admits_all() -> None:
     """Repaired if that helps; one that is there twice is none."""
     repaired = dependencies(_metadata("Requires-Python: >=3.6.*"), DEMO)
     assert repaired.requires_python == ">=3.6"
-    assert dependencies(_metadata("Requires-Python: 3.8"), DEMO).requires_python is None
+    assert not repaired.unreadable
+    lost = dependencies(_metadata("Requires-Python: 3.8"), DEMO)
+    assert (lost.requires_python, lost.unreadable) == (None, True)
     twice = dependencies(_metadata("Requires-Python: >=3.8", "Requires-Python: >=3.9"), DEMO)
     assert (twice.requires_python, twice.notes) == (None, ("its field requires-python cannot be read",))
 

@@ -81,6 +81,21 @@ def test_what_stands_against_a_solution_is_said() -> None:
     assert (closure.files, closure.complete) == ({}, False)
 
 
+@pytest.mark.parametrize("broken", ["Requires-Dist: b (>=", "Requires-Python: 3.8"])
+def test_a_release_with_metadata_that_cannot_be_read_is_passed_over(broken: str) -> None:
+    """As by uv and pip, which take an older one; the superset has both."""
+    shelf = Shelf()
+    shelf.add("a", "1.0", ["c"])
+    shelf.add("a", "2.0", ["d"], header=broken)
+    shelf.add("only", "1.0", header=broken)
+    shelf.add("c", "1.0")
+    shelf.add("d", "1.0")
+    assert _versions(shelf, "a") == {"a": "1.0", "c": "1.0"}
+    assert chosen(shelf.settle(roots("a"))) == {"a": ["1.0", "2.0"], "c": ["1.0"], "d": ["1.0"]}
+    why = "index first has no file of it that fits this Python and can be read in full, as the files themselves say"
+    assert [str(unmet) for unmet in _resolved(shelf, "only").unmet] == [f"root -> only (linux): {why}"]
+
+
 def test_each_environment_has_a_solution_of_its_own() -> None:
     """All files of the chosen release that it can use; the files of all together are wanted."""
     shelf = Shelf()
