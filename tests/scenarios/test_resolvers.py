@@ -155,6 +155,7 @@ SECOND = [
     _wheel("platforms", "2.0", "tool", tag="cp312-cp312-manylinux_2_17_x86_64"),
     _wheel("platforms", "2.0", "lib", tag="cp313-cp313-win_amd64"),
     _wheel("platforms", "3.0", "nowhere", tag="cp39-cp39-macosx_11_0_arm64"),
+    _wheel("stable-abi", "0.9"),
     _wheel("stable-abi", "1.0", "tail", tag="cp38-abi3-win_amd64"),
     _wheel("stable-abi", "1.0", "tool", tag="cp38-abi3-manylinux_2_17_x86_64.manylinux2014_x86_64"),
     _wheel("new-sdist", "1.0"),
@@ -214,7 +215,7 @@ SETS: tuple[tuple[str, ...], ...] = (
     ("marks==1.0",),
     ("foreign",),
     ("platforms",),
-    ("platforms>=2",),
+    ("platforms>=3",),
     ("stable-abi",),
     ("new-sdist",),
     ("old-sdist<2",),
@@ -228,7 +229,7 @@ NO_SOLUTION = {
     ("nowhere",),
     ("left", "right"),
     ("needpre", "mixed<3"),
-    ("platforms>=2",),
+    ("platforms>=3",),
     ("yank==2.*",),
 }
 """What neither tool can install on this machine."""
