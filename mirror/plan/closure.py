@@ -1,7 +1,8 @@
 """The superset: every release that anybody could ask for, with all that it needs, until nothing is missing.
 
 A requirement takes every release that it admits and an environment can use; no other requirement narrows that. So the
-outcome does not depend on the order of anything, and what installers choose is within it, whichever rules they have.
+outcome does not depend on the order of anything, and what installers choose is within it, whichever rules they have
+(but that uv reads no upper bound of Requires-Python).
 Extras count for the releases that they were asked of. Nothing here reads: what has to be read next is the answer.
 """
 

@@ -238,11 +238,9 @@ UV_REFUSES = {("piny",)}
 """What only uv cannot: a yanked release that no requirement of the user names."""
 
 _BOUND = "uv reads no upper bound of Requires-Python; the mirror keeps what admits the Python of a machine, as pip does"
-_UNTOLD = "sdists are not opened: what one needs that says it nowhere else is not followed, and the report says so"
 EXCEPTIONS: Mapping[tuple[str, ...], str] = {
     ("python-bound",): _BOUND,
     ("python-bound-file",): _BOUND,
-    ("untold",): _UNTOLD,
 }
 """Where a tool gets another answer from the mirror, and why."""
 
