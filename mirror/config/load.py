@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -25,8 +26,9 @@ from mirror.config.schema import CONCURRENCY, MIN_FREE
 from mirror.config.settings import Settings
 from mirror.config.sizes import size
 from mirror.config.trees import trees
-from mirror.model.index import Index
-from mirror.plan.locks import assign
+from mirror.model.index import Index, Tree
+from mirror.model.locks import Lock
+from mirror.plan.locks import ConfiguredLock, assign
 
 __all__ = ["Settings", "find_config", "load"]
 
@@ -74,7 +76,7 @@ def load(path: Path | None, *, from_uv: Path | None = None, root: Path | None = 
     names = [entry.name for entry in entries if entry.named]
     merged = trees(top.get("tree", []), names, here.at("tree"), report)
     pins = locks.sources(top.get("sources", {}), names, here.at("sources"), report)
-    wishes = None
+    wishes, read = None, list[ConfiguredLock]()
     if "locks" in top:
         read = locks.locks(top["locks"], names, machines, here.at("locks"), report)
         wishes, problems = assign(read, {index.name: index.url for index, _ in filter(None, built.values())}, pins)
@@ -87,9 +89,10 @@ def load(path: Path | None, *, from_uv: Path | None = None, root: Path | None = 
     whole = [index for index in built.values() if index is not None]
     if wishes is not None or following is not None:
         whole = [(_asked_only(index), secrets) for index, secrets in whole]
+    indexes = tuple(index for index, _ in whole)
     return Settings(
         root=folder,
-        indexes=tuple(index for index, _ in whole),
+        indexes=indexes,
         trees=merged,
         concurrency=top.get("concurrency", CONCURRENCY),
         max_rate=top.get("max_rate"),
@@ -104,9 +107,16 @@ def load(path: Path | None, *, from_uv: Path | None = None, root: Path | None = 
         build_dependencies=top.get("build_dependencies", False),
         wishes=wishes,
         files=tuple(file for file in (path, from_uv) if file is not None),
-        digest=hashlib.sha256(msgspec.json.encode(raw, order="deterministic", enc_hook=str)).hexdigest(),
+        digest=_digest(raw, indexes, merged, [configured.lock for configured in read]),
         warnings=tuple(report.warnings),
     )
+
+
+def _digest(raw: object, indexes: Iterable[Index], merged: Iterable[Tree], read: Iterable[Lock]) -> str:
+    """What changes with what is configured, whichever file it stands in."""
+    urls = [(index.name, index.url.text) for index in indexes]
+    content = msgspec.json.encode([raw, urls, list(merged), list(read)], order="deterministic", enc_hook=str)
+    return hashlib.sha256(content).hexdigest()
 
 
 def _asked_only(index: Index) -> Index:

@@ -62,6 +62,7 @@ class Settings:
     files: tuple[Path, ...]
     """The files that were read, as they were named."""
     digest: str
-    """Of what stands in `mirror.toml` (sha256, hexadecimal); layout and comments are no difference."""
+    """Of what stands in `mirror.toml`, the indexes and trees with uv's file, and what the locks name (sha256,
+    hexadecimal); layout and comments of `mirror.toml` are no difference."""
     warnings: tuple[str, ...] = ()
     """What was passed over, and why."""

@@ -17,7 +17,7 @@ from mirror.errors import Failure, Reason
 from mirror.model.files import FileLink, Pin, Project, Receipt, Validators
 from mirror.model.holding import Holding, held_project
 from mirror.model.index import Index
-from mirror.model.names import Filename, ProjectName
+from mirror.model.names import Filename, IndexName, ProjectName
 from mirror.net.session import Session
 from mirror.plan.diff import diff
 from mirror.plan.settle import Answer, Seen, Settlement, Unanswered, Unchanged, settle
@@ -78,7 +78,7 @@ class IndexRun:
     """The night of `session.index`, of which `before` is published now.
 
     `pins` are files that were held once, `accepted` names whose other bytes a person wants, `explain` a project of
-    which every decision is told.
+    which every decision is told, `pin` the only index that this one may come from.
     """
 
     def __init__(
@@ -96,12 +96,14 @@ class IndexRun:
         accept_shrink: bool = False,
         dry: bool = False,
         explain: ProjectName | None = None,
+        pin: IndexName | None = None,
     ) -> None:
         self._session, self._index = session, session.index
         self._pages, self._files, self._committer = pages, files, committer
         self._before, self._emit, self._stop = before, emit, stop
         self._pins, self._accepted = pins, accepted
         self._accept_shrink, self._dry, self._explain = accept_shrink, dry, explain
+        self._pin = pin
         self._work: dict[ProjectName, _Work] = {}
         self._answers: dict[ProjectName, Answer] = {}
         self._validators: dict[ProjectName, Validators] = {}
@@ -115,7 +117,7 @@ class IndexRun:
         with self._scope:
             await self._session.start()
             if self._explain is not None:
-                await self._pages.explain(self._explain)
+                await self._tell_why(self._explain)
             names = await self._pages.names()
             self._emit(events.IndexListed(index=self._index.name, projects=len(names)))
             await self._crawl(names)
@@ -128,6 +130,14 @@ class IndexRun:
         if settlement.full and not self._dry:
             await self._files.sweep(self._index.name)
         return settlement
+
+    async def _tell_why(self, name: ProjectName) -> None:
+        """Tell what is decided of project `name`; an index that its pin excludes never hears the name."""
+        if self._pin is None or self._pin == self._index.name:
+            await self._pages.explain(name)
+            return
+        failed = f"pinned to index {self._pin}"
+        self._emit(events.Explained(index=self._index.name, project=name, verdicts=(), refused=(), failed=failed))
 
     def cut_short(self) -> None:
         """End what is under way; what was had by now is settled."""

@@ -1,7 +1,8 @@
 """What a night would do, as data that a person can review; and whether another look comes to the same.
 
 A plan names files by project, file name, size and digest, and no URL. It is applied only as a whole: when a file
-more or less would be fetched or withdrawn, nothing is.
+more or less would be fetched or withdrawn, nothing is. What is said of files that stay (yank, Requires-Python, status)
+and metadata beside them follow the index and are not part of it.
 """
 
 from __future__ import annotations
@@ -124,25 +125,40 @@ def decode(content: bytes) -> Plan:
     return plan
 
 
+def expect_start(agreed: Plan, found: Plan) -> None:
+    """Raise `PlanError` when `found`, for which nothing was asked yet, begins otherwise than what was `agreed`."""
+    _refuse(list(_differences_at_start(agreed, found)))
+
+
 def expect_same(agreed: Plan, found: Plan) -> None:
     """Raise `PlanError` when what was `agreed` and what was `found` now are not the same plan."""
-    different = list(_differences(agreed, found))
+    _refuse(list(_differences(agreed, decode(found.encode()))))  # both without secrets
+
+
+def _refuse(different: list[str]) -> None:
     if different:
         more = f"; and {len(different) - _SHOWN} more" if len(different) > _SHOWN else ""
         what = f"the world is not as it was when the plan was made: {'; '.join(different[:_SHOWN])}{more}"
         raise PlanError(f"{what}. Nothing was changed; make a new plan with --dry-run and review that")
 
 
-def _differences(agreed: Plan, found: Plan) -> Iterator[str]:
+def _differences_at_start(agreed: Plan, found: Plan) -> Iterator[str]:
     if agreed.configuration != found.configuration:
         yield "the configuration is another one"
     if agreed.generation != found.generation:
         yield f"generation {found.generation} is published, not {agreed.generation}"
-    then, now = ({index.name: index for index in plan.indexes} for plan in (agreed, found))
-    for name in sorted(then.keys() ^ now.keys()):
+    then, now = ({index.name for index in plan.indexes} for plan in (agreed, found))
+    for name in sorted(then ^ now):
         yield f"index {name} is {'not looked at' if name in then else 'new'}"
+
+
+def _differences(agreed: Plan, found: Plan) -> Iterator[str]:
+    yield from _differences_at_start(agreed, found)
+    then, now = ({index.name: index for index in plan.indexes} for plan in (agreed, found))
     for name in sorted(then.keys() & now.keys()):
         yield from _differences_of(name, then[name], now[name])
+    for unmet in sorted(set(agreed.unmet) ^ set(found.unmet)):
+        yield f"unmet: {unmet} ({'only now' if unmet in found.unmet else 'only in the plan'})"
 
 
 def _differences_of(name: str, then: PlannedIndex, now: PlannedIndex) -> Iterator[str]:

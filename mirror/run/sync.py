@@ -33,7 +33,7 @@ from mirror.run.index import IndexRun
 from mirror.run.lookup import Lookup
 from mirror.run.pages import Memory, PageReader
 from mirror.run.placing import Placing
-from mirror.run.plan import Plan, Planner, expect_same
+from mirror.run.plan import Plan, PlanError, Planner, expect_same, expect_start
 from mirror.run.stop import DRAIN, Stop
 from mirror.store.manifest import State
 from mirror.store.store import Store
@@ -74,7 +74,13 @@ async def sync(
     The caller holds the lock. Raises `StoreError`, and `PlanError` when the plan in `options` cannot be applied.
     """
     now = options.now or datetime.now(UTC)
+    tell, planner = emit, None
+    if options.plan is not None:
+        planner = Planner(options.plan.made, settings.digest, [index.name for index in options.chosen(settings)])
+        emit = both(planner.note, tell)  # a dry run's planner also hears what is told before the night
     emit(serving(before))
+    if options.plan is not None and planner is not None:
+        expect_start(options.plan, planner.plan)
     lost = await store.lost(before.holdings) if before is not None else []
     held = _sound(before.holdings, lost, emit) if before is not None else {}
     pins = by_index(
@@ -125,6 +131,7 @@ async def sync(
             accept_shrink=accept,
             dry=dry,
             explain=options.explain,
+            pin=settings.sources.index(options.explain) if options.explain is not None else None,
         )
         runs.append(run)
         return await run.run()
@@ -192,17 +199,27 @@ async def sync(
             cuts.append(placing.cut_short)
             asked |= await placing.run(lookup, settings.concurrency)
             came |= lookup.came
-            if options.plan is not None:
-                names = [index.name for index in options.chosen(settings)]
-                planner = Planner(options.plan.made, settings.digest, names)
-                planner.note(serving(before))
+            if options.plan is not None and planner is not None:
                 await nights(committer, planner.note, dry=True)
-                if not stop.requested:
+                if stop.signal is None:  # after a signal nothing is published
+                    if stop.requested:
+                        what = "the time was up before the plan was compared with what there is now"
+                        raise PlanError(f"{what}. Nothing was changed; run it again with more time")
                     expect_same(options.plan, planner.plan)
-            await nights(committer, emit, dry=options.dry_run)
+            await nights(committer, tell, dry=options.dry_run)
             draining.cancel_scope.cancel()
     if not options.dry_run and stop.signal is None:
-        await _publish(settings, store, after, before, emit)
+        await _publish(settings, store, after, before, tell)
+
+
+def both(first: events.Emit, second: events.Emit) -> events.Emit:
+    """What tells `first` and `second`."""
+
+    def emit(event: events.Event) -> None:
+        first(event)
+        second(event)
+
+    return emit
 
 
 def serving(state: State | None) -> events.Serving:

@@ -302,6 +302,22 @@ def test_explain_tells_every_file_and_why(site: Site, world: World) -> None:
     assert not site.root.joinpath("public").exists() or site.generation is None
 
 
+def test_explain_names_a_project_to_no_index_that_its_pin_excludes(site: Site, world: World) -> None:
+    """A private name stays with the index that it is pinned to."""
+    first, second = (world.add_index(name) for name in ("first", "second"))
+    first.add(build_wheel("acme-secret", "1.0"))
+    second.add(build_wheel("two", "1.0"))
+    site.configure(first, second)
+    site.config.write_text(f'{site.config.read_text()}[sources]\n"acme-*" = "first"\n')
+    outcome = site.sync("--dry-run", "--explain", "acme-secret")
+    assert outcome.code == 0
+    assert "index first, project acme-secret: 1 of 1 files kept" in outcome.out
+    assert "index second, project acme-secret: pinned to index first" in outcome.out
+    asked = {entry.path.partition("/simple/")[0] for entry in world.requests(path_contains="acme-secret")}
+    assert len(asked) == 1
+    assert first.url.endswith(f"{asked.pop()}/simple/")
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

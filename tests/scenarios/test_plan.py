@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 
 from mirror.cli.wheels import build_sdist, build_wheel
+from tests.scenarios.test_limits import gated, running
 from tests.site import Site
-from tests.world import Index, World
+from tests.world import Index, World, faults
+from tests.world.messages import Hang, Raw
 
+MACHINE = {"name": "prod", "python": "3.11", "platform": "manylinux_2_28_x86_64"}
 OLD, NEW = build_wheel("one", "1.0"), build_wheel("one", "2.0")
 OTHER = build_wheel("two", "1.0")
 
@@ -108,9 +111,70 @@ def test_a_plan_of_another_configuration_is_refused(site: Site, index: Index) ->
     """Even where the same files would come of it: a tree, for example, is not in the plan."""
     path, _ = _plan(site)
     site.configure(index, trees={"all": ["first"]})
+    site.world.clear()
     outcome = site.sync("--plan", str(path))
     assert (outcome.code, outcome.report["generation"]) == (1, 1)
     assert "the configuration is another one" in outcome.err
+    assert not site.world.requests()
+
+
+def test_another_address_in_the_file_of_uv_is_another_configuration(site: Site, world: World, index: Index) -> None:
+    """Although `mirror.toml` stays the same to the letter."""
+    site.configure(index)
+    uv = site.directory / "uv.toml"
+    site.config.write_text(f'root = "{site.root}"\nfrom-uv = "uv.toml"\n')
+    uv.write_text(f'[[index]]\nname = "first"\nurl = "{index.url}"\n')
+    path, _ = _plan(site)
+    uv.write_text(f'[[index]]\nname = "first"\nurl = "{index.url}other/"\n')
+    world.clear()
+    outcome = site.sync("--plan", str(path))
+    assert outcome.code == 1
+    assert "the configuration is another one" in outcome.err
+    assert not world.requests()
+    uv.write_text(f'[[index]]\nname = "first"\nurl = "{index.url}"\n')
+    assert site.sync("--plan", str(path)).code == 0
+
+
+def test_another_content_of_a_lock_is_another_configuration(site: Site, index: Index) -> None:
+    """The same lock, written anew, is not."""
+    lock = site.directory / "requirements.txt"
+    lock.write_text(f"one==2.0 --hash=sha256:{NEW.sha256}\n")
+    site.configure(index, top={"locks": ["requirements.txt"]})
+    path = site.directory / "plan.json"
+    assert site.sync("--dry-run", "--plan", str(path)).code == 0
+    lock.write_text(f"two==1.0 --hash=sha256:{OTHER.sha256}\n")
+    outcome = site.sync("--plan", str(path))
+    assert outcome.code == 1
+    assert "the configuration is another one" in outcome.err
+    lock.write_text(f"one==2.0 --hash=sha256:{NEW.sha256}\n")
+    assert site.sync("--plan", str(path)).code == 0
+
+
+def test_a_plan_that_could_not_be_compared_is_not_applied(
+    site: Site, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time was up in the first look: nothing new is published, not even what is known by then."""
+    path, _ = _plan(site)
+    monkeypatch.setattr("mirror.run.sync.DRAIN", 0.0)
+    index.intercept("/simple/two/", [Raw((Hang(),))], forever=True)
+    outcome = site.sync("--plan", str(path), "--max-duration", "1s")
+    assert outcome.code == 1
+    assert "the time was up before the plan was compared" in outcome.err
+    assert outcome.report["generation"] == site.generation == 1
+
+
+def test_a_signal_before_the_comparison_keeps_its_exit_code(site: Site, index: Index) -> None:
+    """And nothing new is published."""
+    path, _ = _plan(site)
+    gate = site.world.gate()
+    index.intercept("/simple/two/", [gated(gate)])
+    with running(site, gate, "--plan", str(path)) as process:
+        process.terminate()
+        assert process.stderr is not None
+        assert any("stopping" in line for line in process.stderr)
+        gate.open()
+        assert process.wait(60) == 143
+    assert site.generation == 1
 
 
 def test_the_time_of_the_plan_is_the_time_of_the_night(site: Site, world: World) -> None:
@@ -176,3 +240,68 @@ def test_what_is_no_plan_is_refused(site: Site, content: str | None, said: str) 
     assert said in outcome.err
     assert "make a plan with mirror sync --dry-run" in outcome.err
     assert not site.world.requests()
+
+
+def _lost(site: Site, first: Index, second: Index) -> str:
+    site.configure(first, second)
+    assert site.sync().code == 0
+    next(site.root.rglob(OLD.filename)).unlink()
+    return "lost-locally"
+
+
+def _misses(site: Site, first: Index, second: Index) -> str:
+    (site.directory / "requirements.txt").write_text(f"one==1.0 --hash=sha256:{'0' * 64}\n")
+    site.configure(first, second, top={"locks": ["requirements.txt"]})
+    return "not-found"
+
+
+def _unlisted(site: Site, first: Index, second: Index) -> str:
+    top = {"dependencies": True, "environment": [MACHINE]}
+    site.configure(first, second, top=top, first={"projects": ["one"]}, second={"projects": ["tw*"]})
+    second.intercept(lambda request: request.path.endswith("/simple/"), [faults.status(403)], forever=True)
+    return "forbidden"
+
+
+@pytest.mark.parametrize("trouble", [_lost, _misses, _unlisted])
+def test_trouble_before_the_night_is_part_of_the_plan(
+    site: Site, world: World, trouble: Callable[[Site, Index, Index], str]
+) -> None:
+    """What is lost on the disk, and what locks and dependencies met, is the same when the plan is applied."""
+    first, second = world.add_index("first"), world.add_index("second")
+    first.add(OLD)
+    second.add(OTHER)
+    reason = trouble(site, first, second)
+    path = site.directory / "plan.json"
+    site.sync("--dry-run", "--plan", str(path))
+    content = path.read_text()
+    assert reason in content
+    plan = json.loads(content)
+    for planned in plan["indexes"]:
+        planned["troubles"] = []
+    path.write_text(json.dumps(plan))
+    outcome = site.sync("--plan", str(path))
+    assert outcome.code == 1
+    assert f"{reason} (only now)" in outcome.err
+    path.write_text(content)
+    outcome = site.sync("--plan", str(path))
+    assert outcome.code == 3
+    assert outcome.report["error"] is None
+
+
+def test_what_nothing_meets_is_part_of_the_plan(site: Site, world: World) -> None:
+    """A dependency that is unmet only now was not reviewed."""
+    index = world.add_index("first")
+    index.add(build_wheel("one", "1.0", requires=["lacking"]))
+    top = {"dependencies": True, "environment": [MACHINE]}
+    site.configure(index, top=top, projects=["one"])
+    path = site.directory / "plan.json"
+    assert site.sync("--dry-run", "--plan", str(path)).code == 3
+    plan = json.loads(path.read_text())
+    (unmet,) = plan["unmet"]
+    path.write_text(json.dumps(plan | {"unmet": []}))
+    outcome = site.sync("--plan", str(path))
+    assert outcome.code == 1
+    assert f"unmet: {unmet} (only now)" in outcome.err
+    path.write_text(json.dumps(plan))
+    assert site.sync("--plan", str(path)).code == 3
+    assert site.generation == 1
