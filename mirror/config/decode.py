@@ -38,6 +38,10 @@ def read_toml(file: Path, report: Report) -> dict[str, Any] | None:
         where = _AT_LINE.search(str(error))
         line = place.at(where[1]) if where else place
         report.add(line, f"is not TOML: {_AT_LINE.sub('', str(error))}", "correct the syntax, see https://toml.io")
+    except ValueError:
+        report.add(place, "has a number that is too long", "write what the key is meant to be")
+    except RecursionError:
+        report.add(place, "is nested too deeply", "write the tables that the documentation shows")
     return None
 
 

@@ -14,10 +14,10 @@ from typing import Annotated, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import msgspec
-from packaging.version import InvalidVersion, Version
+from packaging.version import InvalidVersion
 
 from mirror.errors import InvalidName, Problem
-from mirror.model import names
+from mirror.model import names, requirements
 from mirror.model.locks import Lock, LockedFile, LockedRequirement
 from mirror.model.names import Digest, ProjectName
 from mirror.model.secret import without_userinfo
@@ -101,7 +101,7 @@ class Reading:
         try:
             project = names.project_name(name)
             if version is not None:
-                Version(version)
+                requirements.version(version)
         except InvalidName:
             self.problem(f"{place}.name", "is not the name of a project")
         except InvalidVersion:

@@ -15,13 +15,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import InvalidRequirement
 from packaging.specifiers import SpecifierSet
 
 from mirror.errors import InvalidName, Problem
 from mirror.locks.reading import Reading, last_name
 from mirror.model.locks import MAX_LOCK, LockedFile, LockedRequirement
 from mirror.model.names import Digest, ProjectName, digest, project_name
+from mirror.model.requirements import requirement
 
 Load = Callable[[Path], bytes | str]
 """The content of a file that is named as the lock names it, or in words why it cannot be had."""
@@ -142,9 +143,9 @@ class _Files:
             self._problem(place, _NO_INDEX, _REMEDY)
             return
         try:
-            requirement = Requirement(text)
-            project = project_name(requirement.name)
-        except (InvalidRequirement, InvalidName, RecursionError):
+            found = requirement(text)
+            project = project_name(found.name)
+        except (InvalidRequirement, InvalidName):
             if _VARIABLE.search(text):
                 self._problem(place, "takes a value from the environment", "write what is asked for itself")
             else:
@@ -153,10 +154,10 @@ class _Files:
         digests = [self._digest(*value.partition(":")[::2], place) for value in hashes]
         asked = _Asked(
             project=project,
-            specifier=requirement.specifier,
-            extras=tuple(sorted(requirement.extras)),
-            url=requirement.url,
-            marker=str(requirement.marker) if requirement.marker else None,
+            specifier=found.specifier,
+            extras=tuple(sorted(found.extras)),
+            url=found.url,
+            marker=str(found.marker) if found.marker else None,
             hashes=[value for value in digests if value is not None],
             line=place,
         )

@@ -14,12 +14,13 @@ from functools import cached_property, lru_cache
 from typing import Literal
 
 import msgspec
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.specifiers import InvalidSpecifier
 from packaging.version import Version
 
 from mirror.model.environment import Environment
 from mirror.model.files import FileLink
 from mirror.model.names import Distribution, ProjectName, distribution
+from mirror.model.requirements import specifiers
 from mirror.plan.environments import fits
 from mirror.plan.select import Selection
 
@@ -319,13 +320,13 @@ def _admits(requires_python: str | None, environment: Environment) -> bool:
 def _admitted(requires_python: str, python: str, exact: bool) -> bool:
     """Whether `python`, or else a patch release of it, is admitted. Installers ignore what they cannot read."""
     try:
-        specifier = SpecifierSet(requires_python)
+        specifier = specifiers(requires_python)
     except InvalidSpecifier:
         return True
     if specifier.contains(python, prereleases=True) or exact:
         return specifier.contains(python, prereleases=True)
     try:
-        return not specifier.is_disjoint(SpecifierSet(f"=={python.rpartition('.')[0]}.*"))
+        return not specifier.is_disjoint(specifiers(f"=={python.rpartition('.')[0]}.*"))
     except ValueError:  # `===` compares text, and the text was compared
         return False
 

@@ -21,6 +21,7 @@ from packaging.version import InvalidVersion, Version
 
 from mirror.errors import BadMetadata
 from mirror.model.names import ProjectName
+from mirror.model.requirements import requirement, specifiers, version
 
 T = TypeVar("T")
 
@@ -30,6 +31,8 @@ _STATIC = Version("2.2")  # since when an sdist's metadata says which fields a b
 _DEFAULT_BUILD = ("setuptools>=40.8.0",)  # PEP 517, for a project that names no build system
 _BUILD_MAY_CHANGE = frozenset({"requires-dist", "provides-extra"})
 _CHANGES = frozenset({"dependencies", "optional-dependencies"})
+_USERINFO = re.compile(r"//.*@", re.DOTALL)  # greedy: what cannot be read may have a space or a slash in it
+_QUERY = re.compile(r"(//[^?#]*)[?#].*", re.DOTALL)
 _REPAIRS = tuple(
     (re.compile(pattern), right)
     for pattern, right in (  # those of uv, in its order
@@ -109,7 +112,7 @@ def _fields(raw: bytes, project: ProjectName) -> tuple[RawMetadata, Mapping[str,
 def _is_static(fields: RawMetadata) -> bool:
     """Whether no build changes the dependencies (PEP 643)."""
     try:
-        since = Version(fields["metadata_version"])
+        since = version(fields["metadata_version"])
     except InvalidVersion:
         return False
     return since >= _STATIC and not _BUILD_MAY_CHANGE & {name.lower() for name in fields.get("dynamic", [])}
@@ -136,7 +139,7 @@ def _gathered(lines: Collection[str], extras: Iterable[str], python: object, not
 def _toml(pyproject: bytes | None) -> dict[str, Any]:
     try:
         return tomllib.loads((pyproject or b"").decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # no UTF-8, no TOML, or a number that is too long
         raise BadMetadata("its pyproject.toml cannot be read") from error
 
 
@@ -155,9 +158,9 @@ def _texts(value: object) -> list[str]:
 
 def _for_extra(line: str, extra: str) -> str:
     """A requirement that holds only for `extra`."""
-    requirement, separator, marker = line.partition(";" if "@" not in line else " ;")
+    what, separator, marker = line.partition(";" if "@" not in line else " ;")
     condition = f'({marker}) and extra == "{extra}"' if separator else f'extra == "{extra}"'
-    return f"{requirement} ; {condition}"
+    return f"{what} ; {condition}"
 
 
 def _requirements(lines: Iterable[str], notes: list[str]) -> tuple[Requirement, ...]:
@@ -165,8 +168,8 @@ def _requirements(lines: Iterable[str], notes: list[str]) -> tuple[Requirement, 
     lines = tuple(dict.fromkeys(lines))
     if len(lines) > _MAX_REQUIREMENTS:
         raise BadMetadata(f"it has more than {_MAX_REQUIREMENTS} requirements")
-    found = (_lenient(line, Requirement, notes) for line in lines)
-    return tuple(requirement for requirement in found if requirement is not None)
+    found = (_lenient(line, requirement, notes) for line in lines)
+    return tuple(one for one in found if one is not None)
 
 
 def _python(text: object, notes: list[str]) -> SpecifierSet | None:
@@ -175,7 +178,7 @@ def _python(text: object, notes: list[str]) -> SpecifierSet | None:
 
 def python_requirement(text: str, notes: list[str] | None = None) -> SpecifierSet | None:
     """A Requires-Python; None when it cannot be read even after repair, which then admits every Python."""
-    return _lenient(text, SpecifierSet, [] if notes is None else notes)
+    return _lenient(text, specifiers, [] if notes is None else notes)
 
 
 def _lenient(text: str, read: Callable[[str], T], notes: list[str]) -> T | None:
@@ -183,7 +186,7 @@ def _lenient(text: str, read: Callable[[str], T], notes: list[str]) -> T | None:
     for attempt in _attempts(text):
         try:
             found = read(attempt)
-        except (InvalidRequirement, InvalidSpecifier, RecursionError):  # the last for very many brackets
+        except (InvalidRequirement, InvalidSpecifier):
             continue
         if attempt != text:
             notes.append(f"{_shown(text)} is read as {_shown(attempt)}")
@@ -205,4 +208,5 @@ def _attempts(text: str) -> Iterator[str]:
 
 
 def _shown(text: str) -> str:
-    return ascii(text[:120])
+    """`text` for a note: without what stands before a URL's host or after its path, where secrets are."""
+    return ascii(_QUERY.sub(r"\1", _USERINFO.sub("//", text))[:120])

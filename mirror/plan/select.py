@@ -10,12 +10,13 @@ import fnmatch
 import re
 from collections.abc import Iterable, Sequence
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import InvalidRequirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from mirror.errors import InvalidName
 from mirror.model.names import ProjectName, project_name
+from mirror.model.requirements import requirement
 
 GLOB = re.compile(r"[^<>=!~]*[*?]")  # before any operator: `one==1.*` is a specifier
 _SEPARATORS = re.compile(r"[-_.]+")
@@ -93,11 +94,11 @@ def glob(entry: str) -> re.Pattern[str]:
 
 def _requirement(entry: str) -> tuple[ProjectName, SpecifierSet]:
     try:
-        requirement = Requirement(entry)
+        found = requirement(entry)
     except InvalidRequirement as error:
         raise InvalidName("project", entry, "write a name, a glob or a specifier such as name>=1.0") from error
-    if requirement.marker or requirement.url:
+    if found.marker or found.url:
         raise InvalidName("project", entry, "markers and URLs choose no files; write name and version only")
-    if requirement.specifier.is_unsatisfiable():
+    if found.specifier.is_unsatisfiable():
         raise InvalidName("project", entry, "no version can satisfy its specifier")
-    return project_name(requirement.name), requirement.specifier
+    return project_name(found.name), found.specifier

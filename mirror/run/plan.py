@@ -120,6 +120,8 @@ def decode(content: bytes) -> Plan:
         plan.moment  # noqa: B018 - a day that there is
     except (msgspec.MsgspecError, ValueError) as error:
         raise PlanError(f"it is no plan: {error}") from None
+    except RecursionError:
+        raise PlanError("it is no plan: it is nested too deeply") from None
     if plan.format != FORMAT:
         raise PlanError(f"it is a plan of format {plan.format}, and this version knows format {FORMAT}")
     return plan

@@ -99,6 +99,8 @@ CASES = [
     ("dependencies = true\n" + one(), "dependencies", "no [[environment]] names one", "add an [[environment]]"),
     ("dependencies = 'all'\n" + one(), "dependencies", "none of the possible values", "superset"),
     (one("projects = ['a; os_name']"), "index.first.projects[1]", "not a valid project", "a glob or a specifier"),
+    (one(f"projects = ['a>={'1' * 5000}']"), "index.first.projects[1]", "not a valid project", "a glob or a specifier"),
+    (one(f"exclude = ['a=={'1' * 5000}']"), "index.first.exclude[1]", "not a valid project", "a glob or a specifier"),
     (one("projects = ['a>2,<1']"), "index.first.projects[1]", "not a valid project", "no version can satisfy"),
     (one("exclude = ['a', 'b==1,==2']"), "index.first.exclude[2]", "not a valid project", "no version can satisfy"),
     (one("exclude = ['a*>=1']"), "index.first.exclude[1]", "not a valid project glob", "takes no version"),
@@ -302,6 +304,8 @@ def test_secret_in_the_wrong_place_is_scrubbed(problems: Problems) -> None:
     ("text", "message"),
     [
         ("a = 1\nb =\n", r"mirror\.toml: line 2, column 4: is not TOML: Invalid value; correct the syntax"),
+        (f"a = 1{'0' * 5000}", r"mirror\.toml: has a number that is too long; write"),
+        ("a = " + "[" * 100_000, r"mirror\.toml: is nested too deeply; write"),
         ("a = [1", r"mirror\.toml: end of document: is not TOML: Unclosed array; correct|mirror\.toml: line 1"),
     ],
 )

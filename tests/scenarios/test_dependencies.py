@@ -204,3 +204,31 @@ def test_a_glob_means_no_project_of_another_index(site: Site, first: Index, seco
     site.config.write_text(f'{site.config.read_text()}\n[sources]\nother = "second"\n')
     assert site.sync().code == 0
     assert _held(site) == (_names(APP, BASE), _names(LIB, NEW_LIB))
+
+
+@pytest.mark.parametrize("how", [True, "resolved"])
+def test_requirements_that_cannot_be_evaluated_stop_no_index(site: Site, world: World, how: bool | str) -> None:
+    """They are left out with a note that has no secret; all else is mirrored."""
+    huge = "1" * 4400
+    odd = (
+        f"lib>={huge}",
+        'lib; os_name ~= "posix"',
+        'lib; "x" in extras',
+        "lib @ https://u:s3cr3t-pass@h/x y.whl ; bad",
+    )
+    app = build_wheel("app", "1.0", requires=[*odd, "other"], requires_python=f">={huge}")
+    first = _index(world, "first", [app, _wheel("lib", "1.0"), _wheel("other", "1.0")])
+    second = _index(world, "second", [_wheel("far", "1.0")])
+    _configure(site, first, second, projects=["app"], dependencies=how)
+    config = site.config.read_text()
+    site.config.write_text(config.replace('name = "second"', 'name = "second"\nprojects = ["far"]'))
+    outcome = site.sync()
+    assert "s3cr3t" not in json.dumps(outcome.report) + outcome.err
+    if how == "resolved":  # as uv and pip do, it passes over what it cannot read in full
+        assert (outcome.code, len(outcome.report["unmet"])) == (3, 1)
+        return
+    assert outcome.code == 0, outcome.err
+    assert set(site.files("second")) == {"far-1.0-py3-none-any.whl"}
+    assert set(site.files("first")) == {app.filename, "other-1.0-py3-none-any.whl"}
+    notes = outcome.report["notes"]
+    assert sum("is left out" in note for note in notes) == len(odd) + 1, notes

@@ -383,3 +383,16 @@ def test_environments_choose_among_locked_wheels_and_filters_do_not(site: Site, 
     site.configure(first, top={"locks": ["uv.lock"], "environment": machines}, **rules)
     assert site.sync().code == 0
     assert set(site.files("first")) == names(linux, windows, SDIST)
+
+
+@pytest.mark.parametrize("line", ['one ; os_name ~= "posix"', 'one ; "x" in extras', f"one=={'1' * 5000}"])
+def test_a_line_that_cannot_be_evaluated_is_a_mistake(site: Site, first: Index, line: str) -> None:
+    """Told with file and line before anything is asked of any index."""
+    (site.directory / "requirements.txt").write_text(f"# asked\n{line}\n")
+    site.configure(first, top={"locks": ["requirements.txt"]})
+    machine = '[[environment]]\nname = "prod"\npython = "3.11"\nplatform = "win32"\n'
+    site.config.write_text(f"{site.config.read_text()}\n{machine}")
+    outcome = site.run("sync", "-c", str(site.config))
+    assert outcome.code == 2
+    assert "requirements.txt:2: is not a requirement" in outcome.err
+    assert not site.world.requests()

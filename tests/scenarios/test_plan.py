@@ -224,6 +224,7 @@ def test_a_plan_goes_to_standard_output(site: Site) -> None:
         (None, "cannot be read"),
         ("{", "it is no plan"),
         ("[]", "it is no plan"),
+        pytest.param('{"x":' + "[" * 200_000, "it is no plan", id="deep"),
         ('{"made": "2026-02-30T00:00:00Z", "configuration": ""}', "it is no plan"),
         ('{"format": 9, "made": "2026-02-03T00:00:00Z", "configuration": ""}', "of format 9"),
     ],

@@ -91,6 +91,7 @@ FILES = [
         "Requires-Python ===3.9.1 admits none of old",
     ),
     (Rules(environments=(OLD,)), file("1.0", requires_python=">=3.6.*"), None, "fits old"),
+    (Rules(environments=(OLD,)), file("1.0", requires_python=f">={'1' * 4400}"), None, "fits old"),
     (Rules(), file("1.0", requires_python="<3"), None, "no rule drops it"),
     (Rules(yanked="drop"), file("1.0"), None, ""),
     (Rules(yanked="drop"), file("1.0", yanked=True), "yanked", "yanked"),

@@ -129,6 +129,7 @@ name = "acme"
 version = "1.0"
 files = [{{ file = "acme-1.0.tar.gz", hash = "sha256:{SHA}" }}]
 """
+HUGE = "1" * 5000
 PDM = POETRY.replace('lock-version = "2.1"', 'lock_version = "4.5.0"')
 
 
@@ -197,6 +198,14 @@ BAD = [
     (UV.replace('name = "acme"', ""), "a.lock: package[1]: has no name"),
     (UV.replace('"acme"', '"a/b"'), "a.lock: package[1].name: is not the name of a project"),
     (UV.replace('"1.0"', '"one"'), "a.lock: package[1].version: is not a version"),
+    *(
+        (text.replace('"1.0"', f'"{HUGE}"'), "a.lock: package[1].version: is not a version")
+        for text in (UV, POETRY, PDM)
+    ),
+    (
+        PYLOCK.replace('"acme"', f'"acme"\nversion = "{HUGE}"'),
+        "a.lock: packages[1].version: is not a version",
+    ),
     (UV.replace("wheels", "wheel"), "a.lock: package[1]: acme has no files"),
     (UV.replace("sha256:ab", "sha256:zz"), "a.lock: package[1].wheels[1].hash: is not a digest that can be checked"),
     (UV.replace("size = 3", "size = -3"), "a.lock: package[1].wheels[1].size: expected a whole number >= 0"),
@@ -327,6 +336,10 @@ BAD_LINES = [
     (f"x; {'(' * 100_000}", "r.txt:1: is not a requirement (PEP 508)"),
     ("x#1", "r.txt:1: is not a requirement (PEP 508)"),
     ("x==1;", "r.txt:1: is not a requirement (PEP 508)"),
+    ('\nx==1; os_name ~= "posix"', "r.txt:2: is not a requirement (PEP 508)"),
+    ('x==1; "x" in extras', "r.txt:1: is not a requirement (PEP 508)"),
+    (f'x; python_version >= "{HUGE}"', "r.txt:1: is not a requirement (PEP 508)"),
+    (f"x=={HUGE}", "r.txt:1: is not a requirement (PEP 508)"),
     ("${X}==1", "r.txt:1: takes a value from the environment"),
     ("x==1 --hash=sha256:ab", "r.txt:1: has a digest that cannot be checked"),
     (f"x>=1 --hash={A}", "r.txt:1: has a digest, and no == with one version"),

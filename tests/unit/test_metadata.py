@@ -59,13 +59,57 @@ def test_what_is_not_a_specifier_is_repaired(text: str, meant: str) -> None:
     assert [note.startswith(ascii(text)) for note in found.notes] == [True]
 
 
-@pytest.mark.parametrize("text", ["???", "a" * 20_000, "a; " + "(" * 5000 + "os_name"])
+HUGE = "1" * 5000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "???",
+        "a" * 20_000,
+        "a; " + "(" * 5000 + "os_name",
+        f"a>={HUGE}",
+        f'a; python_version >= "{HUGE}"',
+        'a; os_name ~= "posix"',
+        'a; "x" in extras',
+        'a; python_version ~= "3"',
+        'a; os_name == "nt" or "1" ~= platform_release',
+    ],
+)
 def test_what_nobody_can_read_hides_nothing_else(text: str) -> None:
     """It is left out with a note."""
     found = dependencies(_metadata(f"Requires-Dist: {text}", "Requires-Dist: b"), DEMO)
     assert _requires(found) == ["b"]
     assert [note.endswith("cannot be read and is left out") for note in found.notes] == [True]
     assert found.unreadable
+
+
+def test_brackets_may_be_many_but_not_deep() -> None:
+    """Tools join markers of many machines."""
+    many = " or ".join(['(os_name == "nt" and sys_platform == "win32")'] * 60)
+    assert len(dependencies(_metadata(f"Requires-Dist: a; {many}"), DEMO).requires) == 1
+
+
+def test_an_sdist_with_a_metadata_version_that_is_none_says_nothing_for_certain() -> None:
+    """Nor does it break anything."""
+    assert source_dependencies(_metadata("Requires-Dist: b", version=HUGE), None, DEMO) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "b @ https://u:s3cr3t@h/x y.whl ; bad",
+        "b @ https://u:s3 cr3t/s3cr3t@h/x",
+        "b @ git+https://s3cr3t@h/x y",
+        "b @ https://h/x y?token=s3cr3t",
+    ],
+)
+def test_notes_have_no_secret(text: str) -> None:
+    """What stands before a URL's host or after its path is not shown."""
+    (note,) = dependencies(_metadata(f"Requires-Dist: {text}"), DEMO).notes
+    assert "cannot be read" in note
+    assert "//h/x" in note
+    assert "cr3t" not in note
 
 
 def test_a_requires_python_that_cannot_be_read_admits_all() -> None:
@@ -75,6 +119,8 @@ def test_a_requires_python_that_cannot_be_read_admits_all() -> None:
     assert not repaired.unreadable
     lost = dependencies(_metadata("Requires-Python: 3.8"), DEMO)
     assert (lost.requires_python, lost.unreadable) == (None, True)
+    huge = dependencies(_metadata(f"Requires-Python: >={HUGE}"), DEMO)
+    assert (huge.requires_python, len(huge.notes)) == (None, 1)
     twice = dependencies(_metadata("Requires-Python: >=3.8", "Requires-Python: >=3.9"), DEMO)
     assert (twice.requires_python, twice.notes) == (None, ("its field requires-python cannot be read",))
 
@@ -157,6 +203,7 @@ def test_pyproject_counts_where_pkg_info_does_not() -> None:
         b'[project]\nname = "demo"\ndependencies = [1]',
         b'[project]\nname = "demo"\noptional-dependencies = []',
         b"a = " + b"[" * 5000,
+        f"a = {HUGE}".encode(),
     ],
 )
 def test_a_broken_pyproject_is_refused(text: bytes) -> None:
