@@ -7,7 +7,7 @@ and then nothing of it changes.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 import anyio
 import msgspec
@@ -78,7 +78,7 @@ class IndexRun:
     """The night of `session.index`, of which `before` is published now.
 
     `pins` are files that were held once, `accepted` names whose other bytes a person wants, `explain` a project of
-    which every decision is told, `pin` the only index that this one may come from.
+    which every decision is told. `pin` says which index alone a project may come from, if that is said.
     """
 
     def __init__(
@@ -96,14 +96,15 @@ class IndexRun:
         accept_shrink: bool = False,
         dry: bool = False,
         explain: ProjectName | None = None,
-        pin: IndexName | None = None,
+        pin: Callable[[ProjectName], IndexName | None] = lambda _: None,
     ) -> None:
         self._session, self._index = session, session.index
         self._pages, self._files, self._committer = pages, files, committer
         self._before, self._emit, self._stop = before, emit, stop
         self._pins, self._accepted = pins, accepted
         self._accept_shrink, self._dry, self._explain = accept_shrink, dry, explain
-        self._pin = pin
+        self._pin, self._every = pin, False
+        """Whether all that is listed is looked at: pins may change while the list does not."""
         self._work: dict[ProjectName, _Work] = {}
         self._answers: dict[ProjectName, Answer] = {}
         self._validators: dict[ProjectName, Validators] = {}
@@ -118,7 +119,9 @@ class IndexRun:
             await self._session.start()
             if self._explain is not None:
                 await self._tell_why(self._explain)
-            names = await self._pages.names()
+            found = await self._pages.names()
+            names = tuple(name for name in found if self._pin(name) in (None, self._index.name))
+            self._every = len(names) == len(found)
             self._emit(events.IndexListed(index=self._index.name, projects=len(names)))
             await self._crawl(names)
         await self._committer.settled()
@@ -133,10 +136,11 @@ class IndexRun:
 
     async def _tell_why(self, name: ProjectName) -> None:
         """Tell what is decided of project `name`; an index that its pin excludes never hears the name."""
-        if self._pin is None or self._pin == self._index.name:
+        pinned = self._pin(name)
+        if pinned in (None, self._index.name):
             await self._pages.explain(name)
             return
-        failed = f"pinned to index {self._pin}"
+        failed = f"pinned to index {pinned}"
         self._emit(events.Explained(index=self._index.name, project=name, verdicts=(), refused=(), failed=failed))
 
     def cut_short(self) -> None:
@@ -318,7 +322,7 @@ class IndexRun:
 
     def _remember(self, holding: Holding) -> None:
         """Save the validators of every page that led to exactly what is held now."""
-        self._pages.remember_list(holding, exact=set(holding) == set(self._answers))
+        self._pages.remember_list(holding, exact=self._every and set(holding) == set(self._answers))
         for name, answer in self._answers.items():
             if isinstance(answer, Seen):
                 exact = holding[name].count == answer.held.count

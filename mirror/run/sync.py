@@ -131,7 +131,7 @@ async def sync(
             accept_shrink=accept,
             dry=dry,
             explain=options.explain,
-            pin=settings.sources.index(options.explain) if options.explain is not None else None,
+            pin=settings.sources.index,
         )
         runs.append(run)
         return await run.run()

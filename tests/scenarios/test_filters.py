@@ -361,3 +361,20 @@ def test_bad_selections_are_told_all_at_once(site: Site, index: Index) -> None:
         assert f"{site.config}: {place}: " in outcome.err
     assert not site.root.exists()
     assert not site.world.requests(path_contains="/first/")
+
+
+def test_a_pinned_project_comes_from_no_other_index(site: Site, world: World) -> None:
+    """Also where neither locks nor dependencies ask for it: a namesake is never asked for."""
+    first, second = world.add_index("first"), world.add_index("second")
+    for index in (first, second):
+        index.add(build_wheel("one", "1.0"))
+        index.add(build_wheel("two", "1.0"))
+    site.configure(first, second)
+    site.config.write_text(f'{site.config.read_text()}\n[sources]\none = "first"\n')
+    assert site.sync().code == 0
+    assert set(site.files("first")) == {"one-1.0-py3-none-any.whl", "two-1.0-py3-none-any.whl"}
+    assert set(site.files("second")) == {"two-1.0-py3-none-any.whl"}
+    assert not world.requests(owner="second", path_contains="/one/")
+    site.configure(first, second)
+    assert site.sync().code == 0
+    assert len(site.files("second")) == 2
