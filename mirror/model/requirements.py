@@ -18,9 +18,10 @@ _FLOOD = re.compile(r"[0-9]{101}")  # a version by date and time has 14 digits
 _DEEPEST = 50
 _PYTHON = "3.11.0"
 _TRIAL = dict.fromkeys(("os_name", "sys_platform", "platform_machine", "platform_python_implementation"), "")
-_TRIAL |= dict.fromkeys(("platform_release", "platform_system", "platform_version", "implementation_name"), "")
+_TRIAL |= dict.fromkeys(("platform_system", "implementation_name"), "")
+_TRIAL |= dict.fromkeys(("platform_release", "platform_version"), "no version")  # kernels seldom have one
 _TRIAL |= {"python_version": "3.11", "python_full_version": _PYTHON, "implementation_version": _PYTHON, "extra": ""}
-"""A machine that says as little as any: whether a marker can be evaluated does not depend on where this runs."""
+"""A machine on which every marker fails that fails on any: where this runs makes no difference."""
 
 
 def version(text: str) -> Version:

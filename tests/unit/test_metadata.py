@@ -74,6 +74,7 @@ HUGE = "1" * 5000
         'a; "x" in extras',
         'a; python_version ~= "3"',
         'a; os_name == "nt" or "1" ~= platform_release',
+        'a; "1" === platform_release',
     ],
 )
 def test_what_nobody_can_read_hides_nothing_else(text: str) -> None:
