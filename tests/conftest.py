@@ -8,13 +8,18 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.site import Site
+from tests.site import Site, forget_secrets
 from tests.world import World
 
 pytest_plugins = ["tests.faults.summary", "tests.crash.counting", "tests.readers.summary"]  # lines at the end
 
 settings.register_profile("shared machine", deadline=None)  # correctness here, speed in bench/
 settings.load_profile("shared machine")
+
+
+def pytest_runtest_setup() -> None:
+    """A test begins like a new process, knowing no secret of another one."""
+    forget_secrets()
 
 
 @pytest.fixture(scope="session")

@@ -54,6 +54,12 @@ class Outcome:
         return next(entry for entry in self.report["indexes"] if entry["name"] == name)
 
 
+def forget_secrets() -> None:
+    """Have nothing scrubbed that was known before."""
+    secret._known.clear()
+    secret._longest_first.clear()
+
+
 class Site:
     """One root below `directory`, mirroring indexes of `world`."""
 
@@ -117,7 +123,7 @@ class Site:
     def run(self, *arguments: str) -> Outcome:
         """The command line in this process, then the search for secrets."""
         out, err, log = io.StringIO(), io.StringIO(), io.StringIO()
-        secret._known.clear()  # a run begins like a new process, knowing no secret
+        forget_secrets()  # a run begins like a new process
         with (
             _environment(self.environ),
             _logging_to(log),
