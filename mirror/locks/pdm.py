@@ -46,11 +46,8 @@ def read(tables: dict[str, Any], reading: Reading) -> None:
     top = reading.record(tables, _Top, "")
     if top is None or not reading.version(top.metadata.lock_version, _TESTED, "metadata.lock_version"):
         return
-    for number, raw in enumerate(top.package, 1):
-        place = f"package[{number}]"
-        package = reading.record(raw, _Package, place)
-        if package is not None:
-            _package(package, top.metadata.files, place, reading)
+    for package, place in reading.records(top.package, _Package, "package"):
+        _package(package, top.metadata.files, place, reading)
     reading.files = list(dict.fromkeys(reading.files))
 
 

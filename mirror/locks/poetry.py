@@ -54,11 +54,8 @@ def read(tables: dict[str, Any], reading: Reading) -> None:
     tested = _TESTED[1] if text.startswith("1.") else _TESTED[2]
     if not reading.version(text, tested, "metadata.lock-version"):
         return
-    for number, raw in enumerate(top.package, 1):
-        place = f"package[{number}]"
-        package = reading.record(raw, _Package, place)
-        if package is not None:
-            _package(package, top.metadata.files, place, reading)
+    for package, place in reading.records(top.package, _Package, "package"):
+        _package(package, top.metadata.files, place, reading)
 
 
 def _package(package: _Package, files: dict[str, list[Any]], place: str, reading: Reading) -> None:

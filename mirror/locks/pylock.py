@@ -45,11 +45,8 @@ def read(tables: dict[str, Any], reading: Reading) -> None:
     top = reading.record(tables, _Top, "")
     if top is None or not reading.version(top.lock_version, _TESTED, "lock-version"):
         return
-    for number, raw in enumerate(top.packages, 1):
-        place = f"packages[{number}]"
-        package = reading.record(raw, _Package, place)
-        if package is not None:
-            _package(package, place, reading)
+    for package, place in reading.records(top.packages, _Package, "packages"):
+        _package(package, place, reading)
 
 
 def _package(package: _Package, place: str, reading: Reading) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -85,6 +85,14 @@ class Reading:
             what = what.replace("Object missing required field", "Has no")
             self.problem(f"{place}{below}" if place else below.lstrip("."), what[0].lower() + what[1:])
         return None
+
+    def records(self, raws: Iterable[object], kind: type[T], name: str) -> Iterator[tuple[T, str]]:
+        """Those tables of the array `name` that have the form of `kind`, each with its place."""
+        for number, raw in enumerate(raws, 1):
+            place = f"{name}[{number}]"
+            record = self.record(raw, kind, place)
+            if record is not None:
+                yield record, place
 
     def version(self, text: str, tested: tuple[int, int], place: str) -> bool:
         """Whether a lock of format `text` can be read: of the major number in `tested`, whatever the minor one."""

@@ -43,11 +43,8 @@ def read(tables: dict[str, Any], reading: Reading) -> None:
         instead = "have it written by a uv of format 1, or ask for support of the new one"
         reading.problem("version", "is a version of uv's format that is not known", instead)
         return
-    for number, raw in enumerate(top.package, 1):
-        place = f"package[{number}]"
-        package = reading.record(raw, _Package, place)
-        if package is not None:
-            _package(package, place, reading)
+    for package, place in reading.records(top.package, _Package, "package"):
+        _package(package, place, reading)
 
 
 def _package(package: _Package, place: str, reading: Reading) -> None:

@@ -187,3 +187,13 @@ Event = (
     | Stopping
 )
 Emit = Callable[[Event], None]
+
+
+def both(first: Emit, second: Emit) -> Emit:
+    """What tells `first`, then `second`."""
+
+    def emit(event: Event) -> None:
+        first(event)
+        second(event)
+
+    return emit

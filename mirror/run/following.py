@@ -30,10 +30,8 @@ from mirror.plan.select import GLOB, Selection
 from mirror.run import events
 from mirror.run.closure import follow
 from mirror.run.lookup import Lookup
-from mirror.run.metadata import Held, MetadataReader
+from mirror.run.metadata import MetadataReader
 from mirror.run.pages import Answered, acceptance
-
-__all__ = ["Following", "Held", "MetadataReader"]
 
 
 class Following:

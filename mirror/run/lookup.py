@@ -15,7 +15,7 @@ from mirror.model.files import ProjectList, ProjectPage, Validators
 from mirror.model.index import Index
 from mirror.model.names import IndexName, ProjectName
 from mirror.net.session import Page, Sessions
-from mirror.run.pages import MAX_PROJECTS, NOT_THERE, parsed
+from mirror.run.pages import MAX_PROJECTS, NOT_THERE, Came, parsed
 from mirror.simple.parse import parse_project_list
 
 
@@ -37,7 +37,7 @@ class Lookup:
         self._stopped: dict[IndexName, Failure] = {}
         self.gone: set[tuple[IndexName, ProjectName]] = set()
         """What an index says was removed for good; that it does not have something may also mean that it hides it."""
-        self.came: dict[IndexName, dict[ProjectName, Page]] = {}
+        self.came: dict[IndexName, dict[ProjectName, Came]] = {}
         """The pages that came, for the nights of their indexes: they need not ask for them once more."""
 
     async def page(self, index: IndexName, project: ProjectName) -> ProjectPage | None:
@@ -75,12 +75,11 @@ class Lookup:
             return failure
         if found is None:
             return None
-        page, offered = found
-        self.came.setdefault(index, {})[project] = page
-        return offered
+        self.came.setdefault(index, {})[project] = found
+        return found[1]
 
 
-def _read(index: Index, project: ProjectName, page: Page) -> tuple[Page, ProjectPage]:
+def _read(index: Index, project: ProjectName, page: Page) -> Came:
     return page, parsed(index, project, page)
 
 

@@ -66,10 +66,7 @@ def night(settings: Settings, options: Options, observer: events.Emit) -> Report
     names = tuple(index.name for index in options.chosen(settings))
     builder = ReportBuilder(run, f"{now:%Y-%m-%dT%H:%M:%SZ}", names, dry_run=options.dry_run)
 
-    def emit(event: events.Event) -> None:
-        builder.note(event)
-        observer(event)
-
+    emit = events.both(builder.note, observer)
     store = Store(settings.root, run, min_free=settings.min_free)
 
     def finish(exit_code: Exit | None = None, error: str | None = None) -> Report:

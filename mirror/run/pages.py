@@ -33,6 +33,8 @@ NOT_THERE = frozenset({Reason.NOT_FOUND, Reason.GONE})
 
 Memory = dict[ProjectName | None, Any]
 """What was answered to the question for each page of an index; None stands for the project list."""
+Came = tuple[Page, ProjectPage]
+"""A project page that came before the night, and what it says."""
 T = TypeVar("T")
 
 
@@ -82,7 +84,7 @@ class PageReader:
         now: datetime,
         rules: Rules = Rules(),  # noqa: B008 - it is a frozen value
         asked: Asked = NOTHING,
-        came: Mapping[ProjectName, Page] = {},
+        came: Mapping[ProjectName, Came] = {},
         memory: Memory | None = None,
     ) -> None:
         """`now` is the moment at which `rules` are asked. Pages that `came` in this run, and what a `memory` knows, are
@@ -147,7 +149,10 @@ class PageReader:
         old = self._before.get(name)
         validators = self._saved(name, old.fingerprint if old else None)
         try:
-            found = await self._page(name, validators, partial(self._read_page, name))
+            if name in self._came:
+                found: _Read | None = self._decided(name, *self._came[name])
+            else:
+                found = await self._page(name, validators, partial(self._read_page, name))
         except Failure as failure:
             if failure.reason in NOT_THERE:
                 for file in self._asked.files.get(name, ()):
@@ -207,8 +212,6 @@ class PageReader:
 
     async def _page(self, project: ProjectName | None, validators: Validators, read: Callable[[Page], T]) -> T | None:
         """What the session has of a page, or the memory, so that a second look sees exactly what the first one did."""
-        if project is not None and project in self._came:
-            return read(self._came[project])
         if self._memory is None:
             return await self._session.page(project, validators, read)
         if project not in self._memory:
@@ -225,7 +228,9 @@ class PageReader:
         return page, parse_project_list(page.body, page.content_type, self._index.name, max_projects=MAX_PROJECTS)
 
     def _read_page(self, name: ProjectName, page: Page) -> _Read:
-        found = parsed(self._index, name, page)
+        return self._decided(name, page, parsed(self._index, name, page))
+
+    def _decided(self, name: ProjectName, page: Page, found: ProjectPage) -> _Read:
         choice = choose(self._asked.files.get(name, ()), found.links)
         everything = not self._rules.fingerprint and not self._selection.narrows(name) and not choice.links
         return _Read(page, found, choice, None if everything else self._judge(name, found.links, choice))

@@ -20,7 +20,7 @@ from mirror.model.holding import Holdings, count_files, held_project
 from mirror.model.index import Index, Tree
 from mirror.model.names import Filename, IndexName, ProjectName, TreeName
 from mirror.net.authenticator import Secrets
-from mirror.net.session import Page, Sessions
+from mirror.net.session import Sessions
 from mirror.net.traffic import Traffic
 from mirror.plan.locks import NOTHING, Asked
 from mirror.plan.merge import MergedTree, merge
@@ -31,7 +31,7 @@ from mirror.run.commit import Committer, committing
 from mirror.run.files import FileFetcher
 from mirror.run.index import IndexRun
 from mirror.run.lookup import Lookup
-from mirror.run.pages import Memory, PageReader
+from mirror.run.pages import Came, Memory, PageReader
 from mirror.run.placing import Placing
 from mirror.run.plan import Plan, PlanError, Planner, expect_same, expect_start
 from mirror.run.stop import DRAIN, Stop
@@ -77,7 +77,7 @@ async def sync(
     tell, planner = emit, None
     if options.plan is not None:
         planner = Planner(options.plan.made, settings.digest, [index.name for index in options.chosen(settings)])
-        emit = both(planner.note, tell)  # a dry run's planner also hears what is told before the night
+        emit = events.both(planner.note, tell)  # a dry run's planner also hears what is told before the night
     emit(serving(before))
     if options.plan is not None and planner is not None:
         expect_start(options.plan, planner.plan)
@@ -100,7 +100,7 @@ async def sync(
     cuts: list[Callable[[], None]] = []
     asked: dict[IndexName, Asked] = {}
     memories: dict[IndexName, Memory] = {}
-    came: dict[IndexName, dict[ProjectName, Page]] = {}
+    came: dict[IndexName, dict[ProjectName, Came]] = {}
     runs: list[IndexRun] = []
 
     async def one(index: Index, committer: Committer, emit: events.Emit, *, dry: bool) -> Settlement:
@@ -184,7 +184,8 @@ async def sync(
             draining.start_soon(drain)
             lookup, wishes, doubted = Lookup(sessions), settings.wishes, set[ProjectName]()
             if settings.dependencies is not None:
-                from mirror.run.following import Following, Held, MetadataReader  # what they need takes 20 ms to import
+                from mirror.run.following import Following  # what this and the next need takes 20 ms to import
+                from mirror.run.metadata import Held, MetadataReader
 
                 following = Following(settings, now, emit, held, options.accept_shrink)
                 cuts.append(following.cut_short)
@@ -210,16 +211,6 @@ async def sync(
             draining.cancel_scope.cancel()
     if not options.dry_run and stop.signal is None:
         await _publish(settings, store, after, before, tell)
-
-
-def both(first: events.Emit, second: events.Emit) -> events.Emit:
-    """What tells `first` and `second`."""
-
-    def emit(event: events.Event) -> None:
-        first(event)
-        second(event)
-
-    return emit
 
 
 def serving(state: State | None) -> events.Serving:
