@@ -44,6 +44,9 @@ def test_every_form_of_a_secret_is_scrubbed() -> None:
     Secret(b"ab")
     text = "correct-horse:/@% correct-horse%3A%2F%40%25 Y29ycmVjdC1ob3JzZTovQCU= cab"
     assert scrub(text) == "*** *** *** cab"
+    assert scrub("once more: correct-horse:/@%") == "once more: ***"
+    remember(b"learnt later")
+    assert scrub("what is learnt later, and correct-horse:/@%") == "what is ***, and ***"
 
 
 @pytest.mark.parametrize(
