@@ -8,6 +8,7 @@ superset. Where nothing meets all requirements at once nothing is chosen for tha
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from packaging.specifiers import SpecifierSet
@@ -108,7 +109,8 @@ class _Machine:
             return []
         except ResolutionImpossible as impossible:
             self._notebook.leave_open()
-            self._explain([cause.requirement for cause in impossible.causes], provider.dead_ends())
+            with suppress(_Unread):  # of a need that came up before the conflict did: it is read first
+                self._explain([cause.requirement for cause in impossible.causes], provider.dead_ends())
             return []
         building = []
         for choice in result.mapping.values():

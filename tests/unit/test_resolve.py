@@ -81,6 +81,16 @@ def test_what_stands_against_a_solution_is_said() -> None:
     assert (closure.files, closure.complete) == ({}, False)
 
 
+def test_what_only_a_release_that_is_passed_over_needs_may_be_unread() -> None:
+    """`c` came up, was never read, and is when it is said what stands against a solution."""
+    shelf = Shelf()
+    shelf.add("a", "1.0")
+    shelf.add("b", "1.1", ["a>=1.1"])
+    shelf.add("b", "2.0rc1", ["b==1.0", "c"])
+    unmet = _resolved(shelf, "b").unmet
+    assert {found.requirement for found in unmet} == {"a>=1.1", "b==1.0", "c"}
+
+
 @pytest.mark.parametrize("broken", ["Requires-Dist: b (>=", "Requires-Python: 3.8"])
 def test_a_release_with_metadata_that_cannot_be_read_is_passed_over(broken: str) -> None:
     """As by uv and pip, which take an older one; the superset has both."""
