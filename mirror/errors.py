@@ -152,6 +152,10 @@ class StoreError(MirrorError):
     """The local disk refused something; the run cannot go on."""
 
 
+class BundleError(MirrorError):
+    """A bundle, a key or a file of trusted keys is not what it should be: nothing was published."""
+
+
 class Busy(MirrorError):
     """Another run holds the root's lock."""
 
