@@ -24,7 +24,7 @@ from mirror.run import report as reports
 from mirror.run.check import check
 from mirror.run.night import night
 from mirror.run.plan import Planner
-from mirror.run.status import status
+from mirror.run.status import Status, stale, status
 from mirror.run.sync import Options
 
 _MAKE_ONE = "make a plan with mirror sync --dry-run --plan FILE"
@@ -32,7 +32,7 @@ _MAKE_ONE = "make a plan with mirror sync --dry-run --plan FILE"
 
 def sync_command(options: argparse.Namespace) -> int:
     """`mirror sync`."""
-    settings = configured(options)
+    settings = _indexed(options)
     wish = Options(
         only=_chosen(options.index, settings, "--index"),
         accept_shrink=_chosen(options.accept_shrink, settings, "--accept-shrink") or frozenset(),
@@ -121,7 +121,7 @@ def _check_writable(flag: str, file: str | None) -> None:
 
 def check_command(options: argparse.Namespace) -> int:
     """`mirror check`."""
-    settings = configured(options)
+    settings = _indexed(options)
     wish = Options(only=_chosen(options.index, settings, "--index"))
     looks = anyio.run(check, settings, wish)
     for look in looks:
@@ -132,11 +132,21 @@ def check_command(options: argparse.Namespace) -> int:
 
 def status_command(options: argparse.Namespace) -> int:
     """`mirror status`."""
-    found = status(configured(options).root)
+    settings = configured(options)
+    found = status(settings.root)
     if options.json:
         plain = reports.scrubbed(msgspec.to_builtins(found, enc_hook=str))
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(plain)).decode() + "\n")
-        return reports.Exit.COMPLETE
+    else:
+        _print_status(found)
+    max_age = settings.intake.max_age if options.max_age is None else options.max_age
+    if max_age is not None and (why := stale(found.newest_import, max_age, datetime.now(UTC))):
+        say(f"failed: {why}")
+        return reports.Exit.FAILED
+    return reports.Exit.COMPLETE
+
+
+def _print_status(found: Status) -> None:
     print(f"root {found.root}")
     if found.generation is None:
         print("nothing is published yet")
@@ -149,9 +159,11 @@ def status_command(options: argparse.Namespace) -> int:
     for tree, members in found.trees.items():
         if len(members) > 1:
             print(f"tree {tree}: {', '.join(members)}")
+    if (newest := found.newest_import) is not None:
+        theirs = f"generation {newest.target.generation} of {newest.identity}, exported {newest.time}"
+        print(f"imported {newest.imported}: {theirs}, published as generation {newest.generation}, code {newest.code}")
     if found.last_run is not None:
         _print_last_run(found.last_run)
-    return reports.Exit.COMPLETE
 
 
 def _print_last_run(report: dict[str, Any]) -> None:
@@ -179,6 +191,16 @@ def configured(options: argparse.Namespace) -> Settings:
     settings = load(path, from_uv=options.from_uv, root=options.root)
     for warning in settings.warnings:
         say(f"warning: {warning}")
+    return settings
+
+
+def _indexed(options: argparse.Namespace) -> Settings:
+    """The configuration that the options name, with at least one index. Raises `ConfigError`."""
+    settings = configured(options)
+    if not settings.indexes:
+        what = "no index is configured; this root is filled by mirror import"
+        instead = "to fill another one, add an [[index]] and name its root"
+        raise ConfigError([Problem(str(settings.files[0]), what, instead)])
     return settings
 
 

@@ -45,14 +45,16 @@ def diff_command(options: argparse.Namespace) -> int:
 
 def rollback_command(options: argparse.Namespace) -> int:
     """`mirror rollback`."""
-    done = history.rollback(configured(options).root, options.number, dry_run=options.dry_run)
+    settings = configured(options)
+    done = history.rollback(settings.root, options.number, dry_run=options.dry_run)
     _print_changes(done.changes)
     if options.dry_run:
         print("dry run: nothing was changed")
     elif done.generation is None:
         print("nothing was changed: that is what is served")
     else:
-        print(f"published as generation {done.generation}; the next mirror sync follows the indexes again")
+        then = "mirror sync follows the indexes again" if settings.indexes else "mirror import publishes its bundle"
+        print(f"published as generation {done.generation}; the next {then}")
     return Exit.COMPLETE
 
 
@@ -79,13 +81,18 @@ def _print_json(value: Any) -> None:
 
 
 def _print_changes(changes: Mapping[IndexName, Changes]) -> None:
+    for line in change_lines(changes):
+        print(line)
+
+
+def change_lines(changes: Mapping[IndexName, Changes]) -> Iterator[str]:
+    """What is different, for people."""
     if not changes:
-        print("no difference")
+        yield "no difference"
     for index, found in changes.items():
         counts = {"added": found.added, "withdrawn": found.withdrawn, "changed": found.changed}
-        print(f"index {index}: " + ", ".join(f"{len(files)} {what}" for what, files in counts.items()))
-        for line in _lines(found):
-            print(f"  {line}")
+        yield f"index {index}: " + ", ".join(f"{len(files)} {what}" for what, files in counts.items())
+        yield from (f"  {line}" for line in _lines(found))
 
 
 def _lines(found: Changes) -> Iterator[str]:

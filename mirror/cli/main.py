@@ -22,6 +22,9 @@ _MODULES = {
     "rollback": "history",
     "gc": "history",
     "verify": "verify",
+    "export": "bundles",
+    "import": "bundles",
+    "bundle_show": "bundles",
 }
 """Where the commands are that are not in `commands`."""
 _EXIT_CODES = """exit codes: 0 complete; 1 failed, nothing new was published; 2 usage or configuration;
@@ -82,6 +85,27 @@ def _duration(text: str) -> float:
         return duration(float(text) if text.isdecimal() else text)
     except ValueError:
         raise argparse.ArgumentTypeError("it is no time; write for example 30m, 6h or 3d") from None
+
+
+def _size(text: str) -> int:
+    from mirror.config.sizes import size
+
+    try:
+        return size(int(text) if text.isdecimal() else text)
+    except ValueError:
+        raise argparse.ArgumentTypeError("it is no size; write for example 650MB, 4GB or 4GiB") from None
+
+
+def _identity(text: str) -> str:
+    import msgspec
+
+    from mirror.model.bundle import Identity
+
+    try:
+        return msgspec.convert(text, type=Identity)
+    except msgspec.ValidationError:
+        what = "it is no name of an exporting side; use 1 to 128 ASCII letters, digits, '@', '.', '_', '+' and '-'"
+        raise argparse.ArgumentTypeError(what) from None
 
 
 def _number(text: str) -> int:
@@ -159,6 +183,12 @@ def _parser() -> argparse.ArgumentParser:
 
     status = commands.add_parser("status", parents=[common, loud], help="what is published, and how the last run went")
     status.add_argument("--json", action="store_true", help="as JSON on standard output")
+    status.add_argument(
+        "--max-age",
+        type=_duration,
+        metavar="TIME",
+        help="fail when the newest import was exported longer ago, such as 7d (default: of [import])",
+    )
     status.set_defaults(run=_command("status"))
 
     generations = commands.add_parser("generations", parents=[common, loud], help="the published states that are kept")
@@ -194,6 +224,51 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--all", action="store_true", help="begin anew, also where an earlier one stopped half-way")
     verify.add_argument("--json", action="store_true", help="what was found, as JSON on standard output")
     verify.set_defaults(run=_command("verify"))
+
+    export = commands.add_parser(
+        "export", parents=[common, talk, loud], help="write a signed bundle of what the other side of an air gap lacks"
+    )
+    export.add_argument("directory", type=_directory, metavar="DIR", help="the bundle; it must not be there yet")
+    since = export.add_mutually_exclusive_group()
+    since.add_argument(
+        "--since", metavar="WHAT", help="what the other side has: a receipt's file or code, or a generation's number"
+    )
+    since.add_argument("--full", action="store_true", help="carry everything (what is done without --since)")
+    export.add_argument(
+        "--volume-size", type=_size, metavar="SIZE", help="cut the blobs into tar volumes no larger than this, like 4GB"
+    )
+    export.add_argument("--sign", type=_directory, metavar="KEY", help="an OpenSSH ed25519 key (default: of [export])")
+    export.add_argument("--identity", type=_identity, metavar="NAME", help="who exports (default: of [export])")
+    export.add_argument("--dry-run", action="store_true", help="say what the bundle would have, and write nothing")
+    export.add_argument("--json", action="store_true", help="what was exported, as JSON on standard output")
+    export.set_defaults(run=_command("export"))
+
+    trusting = argparse.ArgumentParser(add_help=False)
+    trusting.add_argument(
+        "--trust",
+        type=_directory,
+        metavar="KEYS",
+        help="who may sign: a file of allowed signers, as ssh-keygen has them (default: of [import])",
+    )
+    take = commands.add_parser(
+        "import",
+        parents=[common, trusting, talk, loud],
+        help="prove a bundle and publish it, or do nothing",
+    )
+    take.add_argument("directory", type=_directory, metavar="DIR", help="the bundle")
+    take.add_argument("--receipt", metavar="FILE", help="write the receipt there as well; - for standard output")
+    take.add_argument(
+        "--audit", metavar="FILE", help="write a JSON line for each blob there as well; - for standard output"
+    )
+    take.set_defaults(run=_command("import"))
+
+    bundle = commands.add_parser("bundle", help="look at a bundle").add_subparsers(required=True, metavar="COMMAND")
+    show = bundle.add_parser(
+        "show", parents=[common, trusting, talk, loud], help="verify a bundle, and say what it has and would change"
+    )
+    show.add_argument("directory", type=_directory, metavar="DIR", help="the bundle")
+    show.add_argument("--json", action="store_true", help="as JSON on standard output")
+    show.set_defaults(run=_command("bundle_show"))
 
     demo = commands.add_parser("demo", parents=[talk, loud], help="two embedded private indexes, mirrored and shown")
     demo.add_argument("directory", nargs="?", type=Path, metavar="DIR", help="where to (default: a new directory)")

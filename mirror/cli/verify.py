@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import msgspec
 
 from mirror.cli.commands import configured
-from mirror.cli.output import say, size_text
+from mirror.cli.output import bar, say, size_text
 from mirror.model.secret import scrub
 from mirror.run.night import interrupted
 from mirror.run.report import Exit, scrubbed
-from mirror.run.verify import Progress, Verified, Wish, verify
+from mirror.run.verify import Verified, Wish, verify
 
 
 def verify_command(options: argparse.Namespace) -> int:
     """`mirror verify`."""
     settings = configured(options)
     wish = Wish(repair=options.repair, anew=options.all, max_duration=options.max_duration)
-    with _showing(quiet=options.quiet) as progress:
+    with bar("verify", quiet=options.quiet) as progress:
         found, number = verify(settings, wish, progress, lambda _event: None)
     if options.json:
         plain = scrubbed(msgspec.to_builtins(found))
@@ -45,18 +43,3 @@ def _summary(found: Verified) -> str:
     text = f"{found.contents} digests checked, {size_text(found.bytes)} read in {found.seconds:.1f} s ({speed}); "
     text += f"{len(found.damaged)} damaged, {len(found.repaired)} repaired"
     return text + (f"; {found.left} are left for the next run" if found.left else "")
-
-
-@contextmanager
-def _showing(*, quiet: bool) -> Iterator[Progress]:
-    """A bar on a terminal, silence elsewhere."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda _done, _total: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
-
-    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bars:
-        bar = bars.add_task("verify", total=None)
-        yield lambda done, total: bars.update(bar, completed=done, total=total)

@@ -66,7 +66,7 @@ def load(path: Path | None, *, from_uv: Path | None = None, root: Path | None = 
     entries = gather(
         uv.read(from_uv, report) if from_uv else [], from_uv, top.get("index", []), here.at("index"), report
     )
-    if not entries and not report.problems:
+    if not entries and "intake" not in top and not report.problems:
         report.add(here.at("index"), "no index is configured", "add an [[index]] with a name and a url")
     machines, named = environments(top.get("environment", []), here.at("environment"), report)
     check_names(defaults, named, here.at("defaults"), report)
@@ -85,6 +85,8 @@ def load(path: Path | None, *, from_uv: Path | None = None, root: Path | None = 
     wished = [(here.at("defaults"), defaults), *((entry.place, entry.values) for entry in entries)]
     refuse_extras(wished, ("exclude",) if following is not None else ("exclude", "projects"), report)
     retention = tables.retention(top.get("retention", {}), here.at("retention"), report)
+    exporting = tables.exporting(top.get("export", {}), here.at("export"), report)
+    intake = tables.intake(top.get("intake", {}), here.at("import"), report)
     report.raise_if_any()
     whole = [index for index in built.values() if index is not None]
     if wishes is not None or following is not None:
@@ -99,6 +101,8 @@ def load(path: Path | None, *, from_uv: Path | None = None, root: Path | None = 
         max_requests=top.get("max_requests"),
         min_free=top.get("min_free", size(MIN_FREE)),
         retention=retention,
+        export=exporting,
+        intake=intake,
         environments=tuple(machines.values()),
         rules=MappingProxyType({e.name: rules(tables.over(defaults, e.values), machines) for e in entries}),
         secrets=MappingProxyType({index.name: sources for index, sources in whole}),

@@ -8,7 +8,6 @@ and what to do, and holds neither a secret nor a command's output.
 from __future__ import annotations
 
 import os
-import stat
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ import anyio
 import anyio.to_thread
 from anyio.abc import ByteReceiveStream
 
+from mirror.config.private import Unfit, content
 from mirror.config.sources import FromCommand, FromEnv, FromFile, FromSystemd, Reference
 from mirror.errors import SecretUnavailable
 from mirror.model.names import IndexName
@@ -65,24 +65,12 @@ async def read(
 def read_private(index: IndexName, source: object, path: Path, limit: int, *, private: bool = True) -> bytes:
     """The content of the regular file `path`, at most `limit` bytes; `private` refuses what others can read.
 
-    Blocks: call it on a thread. Raises `SecretUnavailable`, and `FileNotFoundError` as it is.
+    Blocks: call it on a thread. Raises `SecretUnavailable`, and OSError as it is.
     """
-    # Judged through the descriptor, so that what was judged is what is read; a FIFO does not hang the open.
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise unavailable(index, source, "is not a regular file", "name a file")
-        if private and status.st_mode & 0o077:
-            what = f"others can read it (mode {stat.S_IMODE(status.st_mode):04o})"
-            raise unavailable(index, source, what, f"run: chmod 600 {path}")
-        with open(descriptor, "rb", closefd=False) as file:
-            value = file.read(limit + 1)
-    finally:
-        os.close(descriptor)
-    if len(value) > limit:
-        raise unavailable(index, source, f"is larger than {limit} bytes", "name the file that holds the secret alone")
-    return value
+        return content(path, limit, private=private)
+    except Unfit as error:
+        raise unavailable(index, source, error.what, error.instead) from None
 
 
 def _file(index: IndexName, source: Reference, path: Path, private: bool) -> bytes:

@@ -16,6 +16,7 @@ from mirror.config.cutoffs import CUTOFF_PATTERN
 from mirror.config.durations import DURATION_PATTERN
 from mirror.config.rates import RATE_PATTERN, REQUESTS_PATTERN
 from mirror.config.sizes import SIZE_PATTERN
+from mirror.model.bundle import Identity
 from mirror.model.index import Authenticate, Limits
 
 CONCURRENCY = 64
@@ -27,6 +28,10 @@ KEEP = 7
 """Generations that `mirror gc` keeps, without the key."""
 GRACE = "3d"
 """For how long `mirror gc` keeps what is not served any more, without the key."""
+EXPIRES = "90d"
+"""For how long a bundle can be imported, without the key."""
+SCAN_TIMEOUT = "10m"
+"""How long the scanner may take for one file, without the key."""
 
 _LIMITS = Limits()
 _DAY = 86_400
@@ -326,6 +331,72 @@ class RetentionTable(msgspec.Struct, rename="kebab", forbid_unknown_fields=True,
     ] = GRACE
 
 
+class ExportTable(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, kw_only=True):
+    """What `mirror export` writes."""
+
+    identity: Annotated[
+        Identity | UnsetType,
+        Meta(
+            description="who exports: letters, digits and @._+-, as the other side's file of trusted keys names it",
+            examples=["mirror@outside.example.com"],
+        ),
+    ] = UNSET
+    sign: Annotated[
+        PathText | UnsetType,
+        Meta(
+            description="the private key that signs, ed25519 as ssh-keygen writes it, relative to this file",
+            examples=["/etc/index-mirror/bundle.key"],
+        ),
+    ] = UNSET
+    expires: Annotated[
+        Duration,
+        Meta(description="seconds, or text such as 90d: how long a bundle can be imported", examples=["90d"]),
+    ] = EXPIRES
+    volume_size: Annotated[
+        Bytes | UnsetType,
+        Meta(
+            description="bytes, or text such as 4GB, at least 1MiB: volumes no larger than this in place of single "
+            "files",
+            examples=["4GB"],
+        ),
+    ] = UNSET
+
+
+class ImportTable(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, kw_only=True):
+    """What `mirror import` takes in; a root with this table may do without indexes."""
+
+    trust: Annotated[
+        PathText | UnsetType,
+        Meta(
+            description="who may export: a file of allowed signers as ssh-keygen reads it, relative to this file",
+            examples=["/etc/index-mirror/allowed_signers"],
+        ),
+    ] = UNSET
+    scan: Annotated[
+        Annotated[list[PathText], Meta(min_length=1)] | UnsetType,
+        Meta(
+            description="a program and its arguments, run without a shell for each imported file, which it reads from "
+            "standard input; any exit code but 0 is an infection",
+            examples=[["clamdscan", "--fdpass", "-"]],
+        ),
+    ] = UNSET
+    scan_timeout: Annotated[
+        Duration,
+        Meta(
+            description="seconds, or text such as 10m: a scanner that takes longer for one file has found something",
+            examples=["10m"],
+        ),
+    ] = SCAN_TIMEOUT
+    max_age: Annotated[
+        Duration | UnsetType,
+        Meta(
+            description="seconds, or text such as 7d: mirror status fails when what was imported last was exported "
+            "longer ago",
+            examples=["7d"],
+        ),
+    ] = UNSET
+
+
 class EnvironmentTable(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, kw_only=True):
     """A machine that files are mirrored for: one Python on one platform."""
 
@@ -439,6 +510,11 @@ class Configuration(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, 
     ] = UNSET
     tree: Annotated[list[TreeTable] | UnsetType, Meta(description="merged trees")] = UNSET
     retention: Annotated[RetentionTable | UnsetType, Meta(description="what mirror gc leaves")] = UNSET
+    export: Annotated[ExportTable | UnsetType, Meta(description="what mirror export writes")] = UNSET
+    intake: Annotated[
+        ImportTable | UnsetType,
+        Meta(description="what mirror import takes in; with this table the root needs no index"),
+    ] = msgspec.field(name="import", default=UNSET)
 
 
 def json_schema() -> bytes:

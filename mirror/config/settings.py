@@ -27,13 +27,41 @@ class Retention:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Exporting:
+    """What `mirror export` writes."""
+
+    identity: str | None
+    """Who exports; None: the command line has to say."""
+    sign: Path | None
+    """The private key, absolute; None: the command line has to say."""
+    expires: float
+    """Seconds for which a bundle can be imported."""
+    volume_size: int | None
+    """The most bytes of a volume; None: the blobs are files."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intake:
+    """What `mirror import` takes in."""
+
+    trust: Path | None
+    """The allowed signers, absolute; None: the command line has to say."""
+    scan: tuple[str, ...]
+    """The scanner and its arguments; empty: there is none."""
+    scan_timeout: float
+    """Seconds that it may take for one blob."""
+    max_age: float | None
+    """Seconds since the export of what was imported last after which it is stale; None: it never is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything that was configured, checked."""
 
     root: Path
     """The folder to mirror into, absolute."""
     indexes: tuple[Index, ...]
-    """At least one, in the order of the configuration."""
+    """In the order of the configuration; none: the root is filled by imports."""
     trees: tuple[Tree, ...]
     """One tree for each index, called like it, in their order; then the merged ones."""
     concurrency: int
@@ -45,6 +73,8 @@ class Settings:
     min_free: int
     """Bytes of the root's disk that stay free."""
     retention: Retention
+    export: Exporting
+    intake: Intake
     environments: tuple[Environment, ...] = ()
     """The machines that are named, in the order of the configuration."""
     rules: Mapping[IndexName, Rules]

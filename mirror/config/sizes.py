@@ -10,6 +10,7 @@ import re
 
 SIZE_PATTERN = r"^[1-9][0-9]{0,14} ?([kKMGT]i?)?B$(?!\n)"
 
+_LEAST_VOLUME, _MOST_VOLUME = 2**20, 2**50
 _SIZE = re.compile(r"([1-9][0-9]{0,14}) ?(?:([kKMGT])(i?))?B")
 _POWERS = {None: 0, "k": 1, "K": 1, "M": 2, "G": 3, "T": 4}
 
@@ -23,3 +24,10 @@ def size(value: int | str) -> int:
         raise ValueError("not a size")
     number, prefix, binary = match.groups()
     return int(number) * int((1024 if binary else 1000) ** _POWERS[prefix])
+
+
+def volume_size(value: int | str) -> int:
+    """`value` in bytes, as the size of a bundle's volumes. Raises `ValueError`, which says what it may be."""
+    if not _LEAST_VOLUME <= (found := size(value)) <= _MOST_VOLUME:
+        raise ValueError("is not from 1MiB to 1024TiB")
+    return found

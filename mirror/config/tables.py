@@ -17,12 +17,25 @@ from mirror.config.cutoffs import cutoff
 from mirror.config.durations import duration
 from mirror.config.problems import Place, Report
 from mirror.config.rates import rate, requests
-from mirror.config.schema import GRACE, KEEP, Configuration, IndexTable, RetentionTable, SecretTable, Shared
-from mirror.config.settings import Retention
-from mirror.config.sizes import size
+from mirror.config.schema import (
+    EXPIRES,
+    GRACE,
+    KEEP,
+    SCAN_TIMEOUT,
+    Configuration,
+    ExportTable,
+    ImportTable,
+    IndexTable,
+    RetentionTable,
+    SecretTable,
+    Shared,
+)
+from mirror.config.settings import Exporting, Intake, Retention
+from mirror.config.sizes import size, volume_size
 from mirror.config.sources import FromCommand, FromEnv, FromFile, FromSystemd, Reference
 from mirror.errors import InvalidName, InvalidUrl
 from mirror.model import urls
+from mirror.model.index import BESIDE_TREES
 from mirror.model.names import IndexName, ProjectName, index_name, project_name
 from mirror.model.secret import remember, remember_userinfo
 from mirror.model.urls import Origin
@@ -37,7 +50,6 @@ _UV_KEYS = dict.fromkeys(
     ("explicit", "default", "publish-url", "format", "ignore-error-codes", "cache-control"),
     _MEANINGLESS,
 )
-_BESIDE_TREES = ("manifest.jsonl", "pins.jsonl")
 _ONE_INDEX = "write it in the [[index]] that it belongs to, not for all of them"
 _NOT_SHARED = dict.fromkeys(
     ("name", "url", "username", "password", "token", "netrc", "keyring", "credential-origins", "credential-paths"),
@@ -50,6 +62,7 @@ _PROXIES = ("http", "https", "socks5", "socks5h")
 _PROXY_EXAMPLE = 'write for example proxy = "http://proxy.example.com:3128", or "direct" for none'
 _PORT = re.compile(r":[0-9]+/?$")
 _SOCKS_BYTES = 255  # RFC 1929
+_MINUTE, _DAY, _CENTURY = 60.0, 86_400.0, 36_525 * 86_400.0
 _SOURCES = ("file", "systemd", "command", "env")
 _REFERENCE_EXAMPLE = (
     '{ file = "/etc/index-mirror/name.secret" }, { systemd = "…" }, { command = ["…"] } or { env = "…" }'
@@ -58,7 +71,7 @@ _REFERENCE_EXAMPLE = (
 
 def top(raw: object, place: Place, report: Report) -> Values:
     """The values of the keys before all tables; the tables and paths are as they were written."""
-    by_hand = ("defaults", "index", "tree", "retention", "environment", "locks", "sources")
+    by_hand = ("defaults", "index", "tree", "retention", "export", "import", "environment", "locks", "sources")
     return _refined(decode.table(raw, Configuration, place, report, by_hand=by_hand), place, report)
 
 
@@ -72,6 +85,28 @@ def retention(raw: object, place: Place, report: Report) -> Retention:
     """The values of `[retention]`."""
     values = decode.table(raw, RetentionTable, place, report)
     return Retention(keep=values.get("keep", KEEP), grace=duration(values.get("grace", GRACE)))
+
+
+def exporting(raw: object, place: Place, report: Report) -> Exporting:
+    """The values of `[export]`."""
+    values = _refined(decode.table(raw, ExportTable, place, report), place, report)
+    return Exporting(
+        identity=values.get("identity"),
+        sign=values.get("sign"),
+        expires=values.get("expires", duration(EXPIRES)),
+        volume_size=values.get("volume_size"),
+    )
+
+
+def intake(raw: object, place: Place, report: Report) -> Intake:
+    """The values of `[import]`."""
+    values = _refined(decode.table(raw, ImportTable, place, report), place, report)
+    return Intake(
+        trust=values.get("trust"),
+        scan=values.get("scan", ()),
+        scan_timeout=values.get("scan_timeout", duration(SCAN_TIMEOUT)),
+        max_age=values.get("max_age"),
+    )
 
 
 def index(raw: object, place: Place, report: Report) -> Values:
@@ -106,7 +141,7 @@ def name(raw: object, place: Place, report: Report) -> IndexName | None:
     except TypeError:
         report.add(place.at("name"), "expected text", 'write for example name = "firstindex"')
     else:
-        if found.lower() not in _BESIDE_TREES:
+        if found.lower() not in BESIDE_TREES:
             return found
         report.add(place.at("name"), f"{found.lower()} is the name of a file beside the trees", "choose another name")
     return None
@@ -218,6 +253,36 @@ def _cutoffs(values: dict[str, bool | str], place: Place, report: Report) -> dic
     return found
 
 
+def _volume_size(value: int | str, place: Place, report: Report) -> int | None:
+    try:
+        return volume_size(value)
+    except ValueError as error:
+        report.add(place, str(error), 'write for example "4GB"')
+        return None
+
+
+def _lasting(least: float, most: float, what: str, example: str) -> Refine:
+    """Times from `least` to `most` seconds."""
+
+    def refine(value: float | str, place: Place, report: Report) -> float | None:
+        found = duration(value)
+        if least <= found <= most:
+            return found
+        report.add(place, f"is not {what}", f'write for example "{example}"')
+        return None
+
+    return refine
+
+
+def _command(words: list[str], place: Place, report: Report) -> tuple[str, ...] | None:
+    """The words of a command; one that was written for a shell is told, because none would divide it."""
+    if len(words) > 1 or not any(character.isspace() for character in words[0]):
+        return tuple(words)
+    instead = 'write each word as an item of its own: scan = ["clamdscan", "--fdpass", "-"]'
+    report.add(place, "is one word with spaces, and no shell divides it", instead)
+    return None
+
+
 def _origins(texts: list[str], place: Place, report: Report) -> frozenset[Origin]:
     origins: set[Origin] = set()
     for number, text in enumerate(texts, 1):
@@ -308,4 +373,11 @@ _REFINE: Mapping[str, Refine] = {
     "credential_paths": _paths,
     "password": _reference,
     "token": _reference,
+    "sign": path,
+    "expires": _lasting(_MINUTE, _CENTURY, "from a minute to a hundred years", EXPIRES),
+    "volume_size": _volume_size,
+    "trust": path,
+    "scan": _command,
+    "scan_timeout": _lasting(1.0, _DAY, "from a second to a day", SCAN_TIMEOUT),
+    "max_age": _lasting(_MINUTE, _CENTURY, "from a minute to a hundred years", "7d"),
 }

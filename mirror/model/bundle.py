@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import itertools
 import re
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
@@ -24,20 +25,25 @@ SUMS = "SHA256SUMS"
 MANIFEST, PINS, REQUIRED, WITHDRAWN = "manifest.jsonl.gz", "pins.jsonl.gz", "required.txt.gz", "withdrawn.jsonl.gz"
 LISTS = (MANIFEST, PINS, REQUIRED, WITHDRAWN)
 """What is in each bundle beside the blobs, in the order of `SHA256SUMS`."""
+LARGEST_LIST = 1 << 30
+"""Bytes that `SHA256SUMS` and a compressed list may have: they are read whole, so that what was checked is parsed."""
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "urn:index-mirror:bundle:v1"
 
 _ENCODER = msgspec.json.Encoder(order="deterministic")
-_LINE = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9./]+)")
+_HEX = re.compile(r"[0-9a-f]{64}")
 _CODE = re.compile(r"([1-9][0-9]{0,8})-([A-Z2-7]{5})-?([A-Z2-7]{5})")
 _MOST = 2**53 - 1  # the largest number that every reader of JSON has
 
-Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Count = Annotated[int, Meta(ge=0, le=_MOST)]
 Number = Annotated[int, Meta(ge=1, le=10**9 - 1)]
-Moment = Annotated[str, Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$")]
-Identity = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9@._+-]{0,127}$")]
-"""Who exports: a principal of an allowed signers file, so without its separators and wildcards."""
+Moment = Annotated[str, Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z\Z")]
+Identity = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9@._+-]{0,127}$(?!\n)")]
+"""Who exports: a principal of an allowed signers file, so without its separators and wildcards.
+
+The end is written so that an editor, which reads the pattern in the configuration's schema, knows it as well.
+"""
 
 
 class Base(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -149,26 +155,38 @@ def blob_name(sha256: str) -> str:
     return f"blobs/{sha256[:2]}/{sha256}"
 
 
-def sums(lists: dict[str, str], blobs: list[str]) -> bytes:
+def sums(lists: Mapping[str, str], blobs: Iterable[str]) -> bytes:
     """`SHA256SUMS`, as sha256sum reads it; `blobs` are in order."""
-    lines = [f"{lists[name]}  {name}\n" for name in LISTS]
-    lines += [f"{sha256}  {blob_name(sha256)}\n" for sha256 in blobs]
-    return "".join(lines).encode()
+    return b"".join(_lines(lists, blobs))
+
+
+def sums_size(blobs: int) -> int:
+    """How many bytes `SHA256SUMS` has with so many blobs."""
+    return _PLACES[-1] + blobs * _LINE
 
 
 def read_sums(data: bytes) -> Carried:
     """`SHA256SUMS` with exactly these bytes. Raises `BundleError`."""
-    try:
-        lines = data.decode("ascii").splitlines()
-    except UnicodeDecodeError:
-        lines = []
-    pairs = [(match[1], match[2]) for line in lines if (match := _LINE.fullmatch(line))]
-    lists = {name: sha256 for sha256, name in pairs[: len(LISTS)]}
-    blobs = [sha256 for sha256, _ in pairs[len(LISTS) :]]
+    places = (*_PLACES[:-1], *range(_PLACES[-1], len(data), _LINE))
+    digests = [data[place : place + 64].decode("ascii", "replace") for place in places]
+    lists, blobs = dict(zip(LISTS, digests, strict=False)), tuple(digests[len(LISTS) :])
     rising = all(first < second for first, second in itertools.pairwise(blobs))
-    if not rising or tuple(lists) != LISTS or sums(lists, blobs) != data:
+    right = rising and len(data) == sums_size(len(blobs)) and all(map(_HEX.fullmatch, digests))
+    if not right or not all(map(data.startswith, _lines(lists, blobs), places)):
         raise BundleError(f"{SUMS} is not the list that an export writes; it cannot be imported")
-    return Carried(lists=lists, blobs=tuple(blobs))
+    return Carried(lists=lists, blobs=blobs)
+
+
+def _lines(lists: Mapping[str, str], blobs: Iterable[str]) -> Iterator[bytes]:
+    for name in LISTS:
+        yield f"{lists[name]}  {name}\n".encode()
+    for sha256 in blobs:
+        yield f"{sha256}  {blob_name(sha256)}\n".encode()
+
+
+_PLACES = tuple(itertools.accumulate((64 + 2 + len(name) + 1 for name in LISTS), initial=0))
+"""Where the line of each list begins, and that of the first blob."""
+_LINE = 64 + 2 + len(blob_name("0" * 64)) + 1
 
 
 class Gone(msgspec.Struct, frozen=True, kw_only=True, tag="withdrawn", tag_field="kind", forbid_unknown_fields=True):
@@ -229,6 +247,8 @@ def read_receipt(data: bytes) -> ImportReceipt:
     found = msgspec.json.decode(data, type=ImportReceipt)
     moment(found.time)
     moment(found.imported)
+    if found.code != found.target.code:
+        raise ValueError("its code is not that of its target")
     return found
 
 

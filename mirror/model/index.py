@@ -65,6 +65,10 @@ class Index(msgspec.Struct, frozen=True, kw_only=True):
     legacy_filenames: bool = False
 
 
+BESIDE_TREES = ("manifest.jsonl", "pins.jsonl")
+"""Names that no tree can have in any spelling: the files beside the trees of a generation."""
+
+
 class Tree(msgspec.Struct, frozen=True, kw_only=True):
     """What clients install from: the indexes whose projects it shows, the owner first."""
 

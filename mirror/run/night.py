@@ -82,6 +82,7 @@ def night(settings: Settings, options: Options, observer: events.Emit) -> Report
 
     try:
         with store.writing():
+            _refuse_imports(store)
             try:
                 stopped_by = anyio.run(_awake, settings, options, store, store.current(), emit)
                 if stopped_by is not None and not builder.report.published:
@@ -99,6 +100,12 @@ def night(settings: Settings, options: Options, observer: events.Emit) -> Report
             emit(serving(store.current()))
         code = Exit.BUSY if isinstance(failure, Busy) else Exit.FAILED
         return builder.finish(time.monotonic() - began, code, str(failure))
+
+
+def _refuse_imports(store: Store) -> None:
+    """Raise `StoreError` for a root that imports fill: a night would withdraw theirs, and they the night's."""
+    if store.takes_imports():
+        raise StoreError("this root is filled by mirror import; name another root for mirror sync")
 
 
 def interrupted(number: signal.Signals) -> Exit:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from mirror.model.bundle import ImportReceipt, moment
 from mirror.model.holding import all_files, count_files
 from mirror.model.names import IndexName, TreeName
 from mirror.run.report import decode
@@ -33,6 +35,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     generation: int | None
     indexes: dict[IndexName, IndexStatus]
     trees: dict[TreeName, tuple[IndexName, ...]]
+    newest_import: ImportReceipt | None
     last_run: Any
     """The last run's report as it was written, or None."""
 
@@ -57,5 +60,28 @@ def status(root: Path) -> Status:
         generation=state.number if state else None,
         indexes=indexes,
         trees={tree.name: tree.indexes for tree in state.header.trees} if state else {},
+        newest_import=next(reversed(store.imports()), None),
         last_run=None if last is None else decode(last),
     )
+
+
+def stale(newest: ImportReceipt | None, max_age: float, now: datetime) -> str | None:
+    """Why what was imported is not fresh `now`, and what to do; None: its export is no more than `max_age` seconds ago.
+
+    Content is as old as its export, however late it came; an export that lies in the future is not stale.
+    """
+    remedy = "bring a newer bundle: mirror export on the other side, mirror import here"
+    if newest is None:
+        return f"nothing was imported yet; {remedy}"
+    age = (now - moment(newest.time)).total_seconds()
+    if age <= max_age:
+        return None
+    return f"the newest import was exported {newest.time}, {_time(age)} ago, and may be {_time(max_age)} old; {remedy}"
+
+
+def _time(seconds: float) -> str:
+    """`seconds` in the largest unit of which there are two, rounded down."""
+    for unit, text in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
+        if seconds >= 2 * unit:
+            return f"{int(seconds // unit)} {text}"
+    return f"{int(seconds)} seconds"

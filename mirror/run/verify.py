@@ -17,6 +17,7 @@ import msgspec
 from mirror.config.load import Settings
 from mirror.config.secrets import SecretResolver
 from mirror.errors import Failure
+from mirror.model.files import Receipt
 from mirror.net.session import Sessions
 from mirror.net.traffic import Traffic
 from mirror.run import events
@@ -96,6 +97,7 @@ class _Round:
         self._progress, self._emit, self._stop = progress, emit, stop
         self._disk = store.verification(repair=wish.repair)
         self._found = found
+        self._configured = {index.name for index in settings.indexes}
         self._scope = anyio.CancelScope()
         self._done: dict[int, bool] = {}
         self._after: str | None = ""
@@ -154,10 +156,15 @@ class _Round:
                     await self._disk.mend(content, staged)
                     await self._store.admission.discard(staged)
             except Failure as failure:
-                why.append(f"index {receipt.index}, file {receipt.filename}: {failure}")
+                why.append(f"index {receipt.index}, file {receipt.filename}: {failure}{self._remedy(receipt)}")
             else:
                 return []
         return why or [f"{content.sha256}: no generation knows whose it is; mirror gc removes it"]
+
+    def _remedy(self, receipt: Receipt) -> str:
+        if receipt.index in self._configured:
+            return ""
+        return "; if it was imported, a bundle that carries it heals it: mirror export --full on the other side"
 
     async def _read(self, parts: list[list[Content]]) -> list[tuple[Content, list[Damage]]]:
         """Read all parts, some side by side, until the time is up; what is damaged."""

@@ -24,18 +24,17 @@ from mirror.model.names import Digest, Filename, IndexName
 from mirror.store import unpublished, wheel
 from mirror.store.disk import (
     Name,
-    add_name,
     digest,
     flush,
     make_directories,
     off_loop,
-    replace_name,
     there,
     write_new,
 )
 from mirror.store.download import Download, Whole
 from mirror.store.layout import Layout, beside
 from mirror.store.quarantine import Quarantine
+from mirror.store.shelves import Shelves
 from mirror.store.space import Space
 
 
@@ -70,8 +69,7 @@ class Admission:
         self._begun: set[Path] = set()
         self._served: set[str] = set()
         self._promised: dict[tuple[IndexName, Filename], Pin] = {}
-        self._shelves: dict[str, str] = {}
-        """The directories of blobs that are there, by the beginning of their digests."""
+        self._shelves = Shelves(layout, self._next)
 
     def open(self) -> None:
         """Make the run's temporary directory, and see what earlier runs began. Raises `StoreError` and OSError."""
@@ -215,13 +213,13 @@ class Admission:
         """Name durable files as what they are served as, and as blobs."""
         package = self._layout.package_name(receipt)
         new = make_directories(package.rpartition("/")[0], touched)
-        self._serve(file, receipt.sha256, package, touched)
+        self._shelves.serve(file, receipt.sha256, package, touched)
         if described is None or receipt.metadata_sha256 is None:
             return receipt
         metadata = f"{package}.metadata"
         first = None if new else self._first_seen(metadata)
         if first is None:
-            self._serve(described, receipt.metadata_sha256, metadata, touched)
+            self._shelves.serve(described, receipt.metadata_sha256, metadata, touched)
             return receipt
         os.unlink(described)
         return replace(receipt, metadata_sha256=first)
@@ -233,43 +231,6 @@ class Admission:
             if there(self._layout.blob_name(first)):
                 return first
         return None
-
-    def _serve(self, staged: Name | None, sha256: str, served: str, touched: set[str]) -> None:
-        """Have the bytes at `staged`, or those served already, be served and be a blob, on disk once.
-
-        A blob never comes before the name that says whose it is, so that no file is fetched twice after a kill.
-        The name `staged` is gone afterwards.
-        """
-        blob = self._layout.blob_name(sha256)
-        shelf = self._shelves.get(sha256[:2])
-        if shelf is None:
-            shelf = blob.rpartition("/")[0]
-            make_directories(shelf, touched)
-            self._shelves[sha256[:2]] = shelf
-        touched.add(shelf)
-        known = there(blob)
-        if staged is None:
-            self._ensure(served, blob, sha256)
-        elif not known and self._add(staged, served):
-            os.rename(staged, blob)
-        else:
-            shared = known and _is(blob, sha256)
-            self._ensure(blob if shared else staged, served, sha256)
-            self._ensure(served, blob, sha256)
-            os.unlink(staged)
-
-    def _add(self, source: Name, target: str) -> bool:
-        """Give the bytes at `source` the name `target` as well, unless it is taken."""
-        try:
-            add_name(source, target, self._next)
-        except FileExistsError:
-            return False
-        return True
-
-    def _ensure(self, source: Name, target: str, sha256: str) -> None:
-        """Have `target` be the bytes at `source`, whose digest is known; what else is there is replaced."""
-        if not self._add(source, target) and not os.path.samefile(source, target) and not _is(target, sha256):
-            replace_name(source, target, self._next)
 
     def _discard(self, staged: Staged) -> None:
         """Remove the names that a file had while it was on its way."""
@@ -317,14 +278,6 @@ def _describe(staged: Staged, path: Name) -> None:
     if not staged.link.core_metadata:
         staged.metadata = wheel.core_metadata(path if staged.content is None else staged.content, staged.link.filename)
         staged.metadata_from = None if staged.metadata is None else "wheel"
-
-
-def _is(path: Name, sha256: str) -> bool:
-    """Whether the bytes at `path` can be read and have this digest."""
-    try:
-        return digest(path) == sha256
-    except OSError:
-        return False
 
 
 def _proven(path: Path, digests: Sequence[Digest], sha256: str) -> bool:

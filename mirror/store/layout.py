@@ -9,6 +9,9 @@
        gen/000042/manifest.jsonl         the truth
        gen/000042/pins.jsonl             the digests of what was held once
        state/cache.sqlite, state/unpublished.jsonl, state/verify.json, state/reports/<run>.json
+       state/audits/<run>.jsonl          what became of each blob of an import
+       state/exported/<generation>-<sha256>.jsonl.gz   manifests of generations that other sides have
+       state/imports/<sequence>-<manifest>-<key>.json   the receipts of imports
        partial/<index>/<key>[.json]      downloads that broke off, with how far their bytes are known to be right
        quarantine/<index>/<file>[.json]  bytes that were not what they should be, with the facts
        tmp/<run>/
@@ -23,6 +26,7 @@ import hashlib
 import re
 from pathlib import Path
 
+from mirror.model.bundle import ImportReceipt
 from mirror.model.files import FileLink, Pin, Receipt
 from mirror.model.names import IndexName, ProjectName, TreeName
 
@@ -48,6 +52,9 @@ class Layout:
         self.unpublished = self.state / "unpublished.jsonl"
         self.verified = self.state / "verify.json"
         self.reports = self.state / "reports"
+        self.audits = self.state / "audits"
+        self.exported = self.state / "exported"
+        self.imports = self.state / "imports"
         self._blobs, self._packages = f"{self.blobs}/", f"{self.packages}/"
 
     @property
@@ -101,6 +108,11 @@ class Layout:
     def report(self, run: str) -> Path:
         """The report of one run."""
         return self.reports / f"{run}.json"
+
+    def imported(self, receipt: ImportReceipt) -> Path:
+        """The receipt of one import; two keys may have signed the same in the same second."""
+        key = hashlib.sha256(receipt.key.encode()).hexdigest()
+        return self.imports / f"{receipt.sequence}-{receipt.target.manifest[:8]}-{key[:8]}.json"
 
     def generation(self, number: int) -> Path:
         """One complete published state."""

@@ -20,6 +20,7 @@ from mirror.model.names import IndexName, ProjectName
 from mirror.plan.pins import by_index, every
 
 SCHEMA = 1
+_DIGITS = 20  # a number of lines has fewer
 RENDERER = 1  # raised when pages come out differently for the same content, so that all are written anew
 
 
@@ -49,10 +50,11 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 _Record = Header | Project | Receipt
 
 
-def encode(trees: Iterable[Tree], holdings: Holdings) -> Iterator[bytes]:
+def encode(trees: Iterable[Tree], holdings: Holdings, renderer: int = RENDERER) -> Iterator[bytes]:
     """The manifest, piece by piece: the header, then each project with its files."""
     encoder = msgspec.json.Encoder(order="deterministic")
     header = Header(
+        renderer=renderer,
         trees=tuple(trees),
         indexes=tuple(sorted(holdings)),
         records=_records(holdings),
@@ -72,20 +74,44 @@ def encode_pins(pins: Pins) -> bytes:
 
 def read_pins(path: Path) -> Pins:
     """The pins at `path`. Raises `StoreError` when they cannot be read."""
-    decoder = msgspec.json.Decoder(Pin)
     try:
-        count, *lines = path.read_bytes().splitlines()
-        pins = by_index(decoder.decode(line) for line in lines)
-        lost = int(count) != len(lines)
+        with path.open("rb") as lines:
+            return parse_pins(lines)
     except (OSError, ValueError) as error:  # what msgspec raises is a ValueError
         raise StoreError(f"{path} cannot be read: {error}; see mirror generations and mirror rollback") from error
-    if lost:
-        raise StoreError(f"{path} has lost lines; see mirror generations and mirror rollback")
-    return pins
+
+
+def parse_pins(lines: Iterable[bytes]) -> Pins:
+    """The pins that `lines` have. Raises `ValueError`."""
+    decoder = msgspec.json.Decoder(Pin)
+    rest = iter(lines)
+    count = int(next(rest, b"0")[:_DIGITS])
+    pins = [decoder.decode(line) for line in rest]
+    if count != len(pins):
+        raise ValueError("it has lost lines")
+    return by_index(pins)
 
 
 def read(path: Path, number: int, pins: Pins) -> State:
     """The generation `number`, whose manifest is at `path`. Raises `StoreError` when it cannot be read."""
+    try:
+        with path.open("rb") as lines:
+            return parse(lines, number, pins)
+    except UnknownForm as error:
+        raise StoreError(f"{path} {error}") from error
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} cannot be read: {error}; see mirror generations and mirror rollback") from error
+
+
+class UnknownForm(ValueError):
+    """A manifest of another version."""
+
+    def __str__(self) -> str:
+        return "is of a form that this version does not know; use a newer index-mirror"
+
+
+def parse(lines: Iterable[bytes], number: int, pins: Pins) -> State:
+    """The generation `number` whose manifest has these `lines`. Raises `ValueError`."""
     decoder: msgspec.json.Decoder[_Record] = msgspec.json.Decoder(_Record)
     header: Header | None = None
     holdings: dict[IndexName, dict[ProjectName, HeldProject]] = {}
@@ -97,25 +123,21 @@ def read(path: Path, number: int, pins: Pins) -> State:
             holdings.setdefault(project.index, {})[project.name] = held_project(project, files)
             files.clear()
 
-    try:
-        with path.open("rb") as lines:
-            for line in lines:
-                record = decoder.decode(line)
-                if isinstance(record, Receipt):
-                    files.append(record)
-                elif isinstance(record, Project):
-                    close()
-                    project = record
-                else:
-                    header = record
-                    holdings.update({name: {} for name in record.indexes})
-        close()
-    except (OSError, msgspec.MsgspecError) as error:
-        raise StoreError(f"{path} cannot be read: {error}; see mirror generations and mirror rollback") from error
+    for line in lines:
+        record = decoder.decode(line)
+        if isinstance(record, Receipt):
+            files.append(record)
+        elif isinstance(record, Project):
+            close()
+            project = record
+        else:
+            header = record
+            holdings.update({name: {} for name in record.indexes})
+    close()
     if header is not None and header.records != _records(holdings):
-        raise StoreError(f"{path} has lost lines; see mirror generations and mirror rollback")
+        raise ValueError("it has lost lines")
     if header is None or header.schema != SCHEMA:
-        raise StoreError(f"{path} is of a form that this version does not know; use a newer index-mirror")
+        raise UnknownForm
     return State(number=number, header=header, holdings=holdings, pins=pins)
 
 

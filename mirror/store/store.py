@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
 from mirror.errors import StoreError
+from mirror.model.bundle import ImportReceipt
 from mirror.model.files import Pin, Receipt
 from mirror.model.holding import Holdings, Pins
 from mirror.plan.merge import MergedTree
 from mirror.plan.retention import Aged
 from mirror.store import garbage, unpublished
+from mirror.store import layout as paths
 from mirror.store.admit import Admission
+from mirror.store.bases import Bases
 from mirror.store.cache import Cache
-from mirror.store.disk import flush, make_directories, off_loop, refusals, watching, write_new
+from mirror.store.disk import flush, make_directories, off_loop, refusals, watching, write_new, write_pieces
 from mirror.store.garbage import Garbage
 from mirror.store.generations import Generations
+from mirror.store.intake import Intake
 from mirror.store.layout import Layout
 from mirror.store.lock import locked
 from mirror.store.manifest import Header, State
 from mirror.store.quarantine import Facts, Quarantine
+from mirror.store.receipts import Receipts
 from mirror.store.texts import Texts, texts
 from mirror.store.verification import Verification
 
@@ -35,6 +40,8 @@ class Store:
         self._layout = Layout(root)
         self._run = run
         self.admission = Admission(self._layout, run, min_free)
+        self.intake = Intake(self._layout, run, min_free)
+        self.bases = Bases(self._layout)
         self.cache = Cache(self._layout.cache)
         self._generations = Generations(self._layout)
 
@@ -86,6 +93,15 @@ class Store:
         if number not in self._layout.numbers():
             raise StoreError(f"there is no generation {number}; mirror generations lists them")
         return self._generations.read(number)
+
+    def lists(self, number: int) -> tuple[Path, Path]:
+        """The manifest and the pins of generation `number`, as files."""
+        generation = self._layout.generation(number)
+        return paths.manifest(generation), paths.pins(generation)
+
+    def blobs(self, digests: Iterable[str]) -> Iterator[tuple[str, Path]]:
+        """Where the blobs with these digests are, or should be."""
+        return ((sha256, self._layout.blob(sha256)) for sha256 in digests)
 
     def set_aside(self) -> list[Facts]:
         """What is in quarantine. Raises `StoreError`."""
@@ -151,12 +167,45 @@ class Store:
         spare = self._layout.run(self._run) / "unpublished"
         await off_loop(unpublished.forget, self._layout.unpublished, holdings, spare)
 
+    def imports(self) -> list[ImportReceipt]:
+        """The receipts of what was imported, the oldest first; none in a root of `mirror sync`. Raises `StoreError`."""
+        with refusals():
+            return Receipts(self._layout).all()
+
+    def keep_import(self, receipt: ImportReceipt) -> None:
+        """Keep the receipt of what this run imported and published, durably. Raises `StoreError`."""
+        with refusals():
+            Receipts(self._layout).keep(receipt, self._layout.run(self._run))
+
     def write_report(self, content: bytes) -> None:
         """Keep the report of this run. Raises `StoreError`."""
         with refusals():
             fresh = self._layout.run(self._run) / "report"
             write_new(fresh, content, 0o644)
             fresh.rename(self._layout.report(self._run))
+
+    def takes_imports(self) -> bool:
+        """Whether this root is filled by imports."""
+        return self._layout.imports.is_dir()
+
+    def take_imports(self) -> None:
+        """Say, durably and before the first is published, that this root is filled by imports. Raises `StoreError`."""
+        with refusals():
+            touched: set[str] = set()
+            make_directories(self._layout.imports, touched)
+            flush(self._layout.root, touched)
+
+    def write_audit(self, lines: Iterable[bytes]) -> Path:
+        """Keep what became of the blobs of an import, and tell where. Raises `StoreError`."""
+        with refusals():
+            kept, touched = self._layout.audits / f"{self._run}.jsonl", set[str]()
+            make_directories(kept.parent, touched)
+            fresh = self._layout.run(self._run) / "audit"
+            write_pieces(fresh, lines, 0o644)
+            flush(self._layout.root, [fresh])
+            fresh.rename(kept)
+            flush(self._layout.root, touched)
+        return kept
 
     def last_report(self) -> bytes | None:
         """The newest kept report, or None. Raises `StoreError`."""

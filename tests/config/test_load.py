@@ -9,6 +9,7 @@ import pytest
 
 from mirror.config import load as load_module
 from mirror.config.load import find_config, load
+from mirror.config.settings import Exporting, Intake
 from mirror.config.sources import FromCommand, FromEnv, FromFile, FromSystemd
 from mirror.errors import ConfigError
 from mirror.model.index import Authenticate, Limits
@@ -17,6 +18,7 @@ from mirror.model.urls import Origin, url
 from tests.config.helpers import Loaded, Write, one
 
 FIRST = IndexName("first")
+DAY = 86_400.0
 
 
 def test_smallest(loaded: Loaded, tmp_path: Path) -> None:
@@ -206,6 +208,41 @@ def test_root_argument_wins(write: Write, tmp_path: Path, monkeypatch: pytest.Mo
     text = one()
     assert load(write(text), root=Path("other")).root == tmp_path / "other"
     assert load(write(text.replace('root = "mirror"', "")), root=Path("/other")).root == Path("/other")
+
+
+def test_a_root_that_takes_imports_needs_no_index(loaded: Loaded, tmp_path: Path) -> None:
+    """An empty [import] is enough; everything has the documented default."""
+    settings = loaded('root = "mirror"\n[import]')
+    assert (settings.root, settings.indexes, settings.trees) == (tmp_path / "mirror", (), ())
+    assert not settings.rules
+    assert settings.export == Exporting(identity=None, sign=None, expires=90 * DAY, volume_size=None)
+    assert settings.intake == Intake(trust=None, scan=(), scan_timeout=600.0, max_age=None)
+
+
+def test_bundles(loaded: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every key arrives beside indexes, sizes in bytes and times in seconds; paths are as elsewhere."""
+    monkeypatch.setenv("HOME", "/home/me")
+    settings = loaded(
+        one()
+        + """
+[export]
+identity = "mirror@outside"
+sign = "keys/bundle"
+expires = 60
+volume-size = "4GB"
+[import]
+trust = "~/allowed_signers"
+scan = ["scan", "two words"]
+scan-timeout = "90s"
+max-age = "7d"
+"""
+    )
+    assert [index.name for index in settings.indexes] == [FIRST]
+    sign = tmp_path / "keys" / "bundle"
+    assert settings.export == Exporting(identity="mirror@outside", sign=sign, expires=60.0, volume_size=4 * 10**9)
+    trust = Path("/home/me/allowed_signers")
+    scan = ("scan", "two words")
+    assert settings.intake == Intake(trust=trust, scan=scan, scan_timeout=90.0, max_age=7 * DAY)
 
 
 def test_relative_to_the_file(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,8 @@ from mirror.config.load import load
 from mirror.config.schema import (
     Configuration,
     EnvironmentTable,
+    ExportTable,
+    ImportTable,
     IndexTable,
     LockTable,
     RetentionTable,
@@ -31,7 +33,7 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 EXAMPLES = sorted(CONFIGS.glob("*.toml"))
 STRUCTS: list[type[msgspec.Struct]] = [
     *(Configuration, EnvironmentTable, IndexTable, RetentionTable),
-    *(SecretTable, Shared, TreeTable, LockTable),
+    *(SecretTable, Shared, TreeTable, LockTable, ExportTable, ImportTable),
 ]
 
 
@@ -67,7 +69,7 @@ def test_editor_sees_mistakes(text: str) -> None:
 def test_every_key_is_described(struct: type[msgspec.Struct]) -> None:
     """Every key says what it means, and every key with a value of its own shows one."""
     for field in msgspec.structs.fields(struct):
-        if field.name not in ("defaults", "index", "tree", "retention", "environment"):
+        if field.name not in ("defaults", "index", "tree", "retention", "environment", "export", "intake"):
             assert instead(field).startswith(f"write for example {field.encode_name} = ")
 
 

@@ -30,7 +30,7 @@ from tests.world.processes import accepting, environment, running
 
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 JSON, HTML = (f"application/vnd.pypi.simple.v1+{kind}" for kind in ("json", "html"))
-DOCUMENTS = {"toml.io", "json-schema.org"}  # what a reader is sent to
+DOCUMENTS = {"toml.io", "json-schema.org", "in-toto.io"}  # what a reader is sent to, and the type of a statement
 
 
 def test_the_architecture_names_every_module() -> None:

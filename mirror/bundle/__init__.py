@@ -1,0 +1,1 @@
+"""Bundles across the air gap: directories that hang from a signed statement, written, proved and read."""

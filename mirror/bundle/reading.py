@@ -1,0 +1,344 @@
+"""A bundle as somebody brought it: hostile until its digests say otherwise.
+
+Only plain files of a bundle's own names are opened, through no symlink at any level, and nothing else in the
+directory is looked at. Names are made of digests that were checked, never of content. Sizes are compared before
+anything is read, digests before anything is parsed, and what is parsed are the very bytes whose digest was checked.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import itertools
+import os
+import stat
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from mirror.bundle import volumes
+from mirror.bundle.volumes import Cursor
+from mirror.errors import BundleError
+from mirror.model.bundle import (
+    DSSE,
+    LARGEST_LIST,
+    SSHSIG,
+    STATEMENT,
+    SUMS,
+    Carried,
+    Statement,
+    blob_name,
+    read_sums,
+    sums_size,
+)
+
+_LINE = 16 << 20  # bytes of the longest line of a list
+_PIECE = 1 << 20
+_FEED = 1 << 16  # compressed bytes at a time: what zlib does not take at once is copied
+_SEAL = {STATEMENT: 1 << 20, SSHSIG: 1 << 16, DSSE: 4 << 20}
+_NAMED = 20  # of what is wrong; the rest is counted
+_AGAIN = "copy it again from its origin"
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """A carried blob: `size` bytes whose digest has to be `sha256`, which is for the reader of the pieces to check."""
+
+    sha256: str
+    size: int
+    files: _Files
+    volume_size: int | None
+    """None: the blob is a file."""
+    offset: int = 0
+    """Where it begins in the stream."""
+
+    def pieces(self) -> Iterator[memoryview]:
+        """The bytes, a MiB at a time; a piece is good until the next one is asked for.
+
+        Several threads may read different blobs at the same time. Raises `BundleError` when there are fewer bytes,
+        or when they cannot be read.
+        """
+        left = self.size
+        buffer = memoryview(bytearray(min(left, _PIECE)))
+        with Cursor(self._open, self.volume_size or max(left, 1), self.offset) as cursor:
+            while left:
+                view = buffer[:left]
+                _fill(cursor, view, blob_name(self.sha256) if self.volume_size is None else None)
+                yield view
+                left -= len(view)
+
+    def _open(self, number: int) -> int:
+        return self.files.open(blob_name(self.sha256) if self.volume_size is None else volumes.volume_name(number))
+
+
+class Reader:
+    """Reads the bundle in `directory`. Every method raises `BundleError`, which names the file and what to do."""
+
+    def __init__(self, directory: Path) -> None:
+        self._files = _Files(directory)
+
+    def sealed(self) -> tuple[bytes, bytes, bytes]:
+        """The statement, the SSHSIG and the DSSE envelope, about which nothing is known yet."""
+        statement, sshsig, dsse = (self._files.read(name, most) for name, most in _SEAL.items())
+        return statement, sshsig, dsse
+
+    def carried(self, statement: Statement) -> Carried:
+        """`SHA256SUMS`, which has to be what `statement` is about."""
+        belong = sums_size(statement.predicate.carried.count)
+        if belong > LARGEST_LIST:
+            raise BundleError(f"{SUMS} has more lines than this version reads; export in steps, an older target first")
+        data = self._files.read(SUMS, belong)
+        _check_digest(SUMS, data, statement.sums)
+        if len(data) != belong:
+            raise BundleError(f"{SUMS} has another number of lines than {STATEMENT} says; it cannot be imported")
+        return read_sums(data)
+
+    def lines(self, name: str, sha256: str) -> Iterator[bytes]:
+        """The lines of a list, each with its newline and of at most 16 MiB; `sha256` is that of the compressed file.
+
+        That is checked before this returns, and what is packed is unpacked as it is asked for.
+        """
+        data = self._files.read(name, LARGEST_LIST)
+        _check_digest(name, data, sha256)
+        return _lines(name, data)
+
+    def blobs(self, statement: Statement, carried: Carried) -> list[Source]:
+        """Every carried blob, in order, after all of them were found with sizes that add up to what was signed.
+
+        All that is missing is told at once.
+        """
+        bundle = statement.predicate
+        if bundle.volume_size is None:
+            return self._blob_files(carried.blobs, bundle.carried.bytes)
+        total = self._all_volumes(len(carried.blobs), bundle.carried.bytes, bundle.volume_size)
+        return self._in_volumes(carried.blobs, bundle.carried.bytes, bundle.volume_size, total)
+
+    def _blob_files(self, blobs: tuple[str, ...], carried_bytes: int) -> list[Source]:
+        sources: list[Source] = []
+        wrong: list[str] = []
+        for folder, group in itertools.groupby(blobs, key=lambda sha256: os.path.dirname(blob_name(sha256))):
+            digests = list(group)
+            for sha256, size in zip(digests, self._files.sizes(folder, digests), strict=True):
+                if isinstance(size, int):
+                    sources.append(Source(sha256=sha256, size=size, files=self._files, volume_size=None))
+                else:
+                    wrong.append(f"{blob_name(sha256)} {size}")
+        _complain(wrong)
+        found = sum(source.size for source in sources)
+        if found != carried_bytes:
+            raise BundleError(
+                f"the files below blobs have {found} bytes, and {STATEMENT} says {carried_bytes}; "
+                f"sha256sum -c {SUMS} tells which are wrong: copy these again from their origin"
+            )
+        return sources
+
+    def _all_volumes(self, count: int, carried_bytes: int, volume_size: int) -> int:
+        """Find all volumes, and tell how many bytes they have together."""
+        least = volumes.stream_size([carried_bytes]) + (count - 1) * volumes.BLOCK  # each blob may have more padding
+        certain = volumes.count_volumes(least, volume_size)
+        names = [volumes.volume_name(number) for number in range(1, volumes.MOST + 1)]
+        most = certain + count * volumes.BLOCK // volume_size + 2  # and one that would be too many
+        found = self._files.sizes("", names[:most])
+        there = found[:certain] + list(itertools.takewhile(lambda size: size != _MISSING, found[certain:]))
+        wrong: list[str] = []
+        for number, size in enumerate(there, 1):
+            last = number == len(there)
+            if not isinstance(size, int):
+                wrong.append(f"{volumes.volume_name(number)} {size}")
+            elif not (0 < size <= volume_size if last else size == volume_size):
+                wrong.append(f"{volumes.volume_name(number)} has {size} bytes where volumes have {volume_size}")
+        _complain(wrong)
+        return sum(size for size in there if isinstance(size, int))
+
+    def _in_volumes(self, blobs: tuple[str, ...], carried_bytes: int, volume_size: int, total: int) -> list[Source]:
+        """Go from header to header: each has to be exactly the one of that name and size, and then the end."""
+        sources: list[Source] = []
+        with Cursor(lambda number: self._files.open(volumes.volume_name(number)), volume_size) as cursor:
+            left, padding = carried_bytes, b""
+            for sha256 in blobs:
+                block = _next(cursor, padding, volumes.BLOCK)
+                claimed = volumes.claimed_size(block)
+                size = claimed if 0 <= claimed <= left else 0
+                _compare(cursor, block, volumes.header(sha256, size))
+                sources.append(
+                    Source(sha256=sha256, size=size, files=self._files, volume_size=volume_size, offset=cursor.offset)
+                )
+                cursor.offset += size
+                left, padding = left - size, bytes(volumes.padding(size))
+            _compare(cursor, _next(cursor, padding, len(volumes.END)), volumes.END)
+            if cursor.offset != total:
+                raise BundleError(f"{cursor.name} has bytes after the end of the archive; {_AGAIN}")
+        if left:
+            raise BundleError(f"the blobs have {left} bytes less than {STATEMENT} says; it cannot be imported")
+        return sources
+
+
+def _next(cursor: Cursor, padding: bytes, size: int) -> bytes:
+    """The next `size` bytes behind a padding, which has to be there."""
+    data = memoryview(bytearray(len(padding) + size))
+    _fill(cursor, data, None)
+    _compare(cursor, bytes(data), padding + bytes(data[len(padding) :]))
+    return bytes(data[len(padding) :])
+
+
+def _fill(cursor: Cursor, view: memoryview, name: str | None) -> None:
+    """Fill `view` from the file `name`; None: from volumes."""
+    try:
+        whole = cursor.fill(view)
+    except OSError as error:
+        raise _refused(name or cursor.name, error) from error
+    if not whole:
+        raise BundleError(f"{name or cursor.name} ends too early; {_AGAIN}")
+
+
+def _compare(cursor: Cursor, found: bytes, expected: bytes) -> None:
+    """Demand that what was just read is `expected`."""
+    if found != expected:
+        names = dict.fromkeys((cursor.name_at(cursor.offset - len(found)), cursor.name_at(cursor.offset - 1)))
+        raise BundleError(f"{' or '.join(names)} is not what an export writes there; {_AGAIN}")
+
+
+def _lines(name: str, data: bytes) -> Iterator[bytes]:
+    with io.BufferedReader(_Unpacked(name, data), _PIECE) as text:
+        while line := text.readline(_LINE + 1):
+            if len(line) > _LINE:
+                raise BundleError(f"{name} has a line of more than {_LINE} bytes; it cannot be imported")
+            if not line.endswith(b"\n"):
+                raise BundleError(f"{name} ends in the middle of a line; it cannot be imported")
+            yield line
+
+
+class _Unpacked(io.RawIOBase):
+    """What is packed in `data`, which has to be one gzip member and nothing else."""
+
+    def __init__(self, name: str, data: bytes) -> None:
+        self._name, self._data, self._place = name, memoryview(data), 0
+        self._inflate = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]  # what io gives
+        try:
+            while not self._inflate.eof:
+                rest = self._inflate.unconsumed_tail or self._feed()
+                if unpacked := self._inflate.decompress(rest, len(buffer)):
+                    buffer[: len(unpacked)] = unpacked
+                    return len(unpacked)
+                if not rest:
+                    raise BundleError(f"{self._name} ends in the middle; it cannot be imported")
+        except zlib.error as error:
+            raise BundleError(f"{self._name} is not packed as gzip ({error}); it cannot be imported") from None
+        if self._inflate.unused_data or self._place < len(self._data):
+            raise BundleError(f"{self._name} goes on after its end; it cannot be imported")
+        return 0
+
+    def _feed(self) -> memoryview:
+        piece = self._data[self._place : self._place + _FEED]
+        self._place += len(piece)
+        return piece
+
+
+_MISSING = "is missing"
+
+
+class _Files:
+    """The plain files of a directory that somebody else made."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def read(self, name: str, most: int) -> bytes:
+        """All of a file that has at most `most` bytes. Raises `BundleError`."""
+        try:
+            with open(self.open(name), "rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                data = file.read(size) if size <= most else None
+        except OSError as error:
+            raise _refused(name, error) from error
+        if data is None:
+            raise BundleError(f"{name} has {size} bytes, and at most {most} belong there; {_AGAIN}")
+        return data
+
+    def open(self, name: str) -> int:
+        """A descriptor of a plain file. Raises OSError, and `BundleError` when the directory is none."""
+        folder, _, base = name.rpartition("/")
+        with self._folder(folder) as descriptor:
+            _size(base, descriptor)  # a device is not even opened
+            file = os.open(base, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=descriptor)
+        try:
+            _plain(os.fstat(file))
+        except OSError:
+            os.close(file)
+            raise
+        return file
+
+    def sizes(self, folder: str, names: list[str]) -> list[int | str]:
+        """The size of each file in a folder, or what is wrong with it. Raises `BundleError`."""
+        try:
+            with self._folder(folder) as descriptor:
+                return [_size_or_why(name, descriptor) for name in names]
+        except OSError as error:
+            return [_why(error)] * len(names)
+
+    @contextmanager
+    def _folder(self, name: str) -> Iterator[int]:
+        try:
+            descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            what = f"{self._directory} is no directory that can be read ({error.strerror})"
+            raise BundleError(f"{what}; name the directory of a bundle") from error
+        try:
+            for part in name.split("/") if name else ():
+                outer = descriptor
+                descriptor = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=outer)
+                os.close(outer)
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+
+def _size_or_why(name: str, folder: int) -> int | str:
+    try:
+        return _size(name, folder)
+    except OSError as error:
+        return _why(error)
+
+
+def _size(name: str, folder: int) -> int:
+    return _plain(os.stat(name, dir_fd=folder, follow_symlinks=False))
+
+
+def _plain(found: os.stat_result) -> int:
+    """The size of what has to be a plain file. Raises OSError as open does for a symlink."""
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    return found.st_size
+
+
+def _why(error: OSError) -> str:
+    if error.errno == errno.ENOENT:
+        return _MISSING
+    if error.errno in (errno.ELOOP, errno.ENOTDIR):
+        return "is no plain file in plain directories"
+    return f"cannot be read ({error.strerror})"
+
+
+def _refused(name: str, error: OSError) -> BundleError:
+    lost = isinstance(error, FileNotFoundError) and name == STATEMENT
+    advice = "name the directory of one bundle, or copy that again from its origin" if lost else _AGAIN
+    return BundleError(f"{name} {_why(error)}; {advice}")
+
+
+def _complain(wrong: list[str]) -> None:
+    if wrong:
+        more = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
+        raise BundleError(f"{', '.join(wrong[:_NAMED])}{more}; copy what is missing or wrong again from its origin")
+
+
+def _check_digest(name: str, data: bytes, sha256: str) -> None:
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise BundleError(f"{name} is not what was signed, its sha256 is another one; {_AGAIN}")

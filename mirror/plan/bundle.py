@@ -1,0 +1,176 @@
+"""Bundles, decided: what one carries, whether one may be imported, and whether its lists say the same.
+
+A bundle may be imported into a root that follows the same identity, if it is newer than all that came before,
+not expired, and not from the future: whoever is believed once with a far later time would shut out all that follow.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+
+from mirror.errors import BundleError, InvalidName
+from mirror.model.bundle import (
+    MANIFEST,
+    PINS,
+    REQUIRED,
+    STATEMENT,
+    WITHDRAWN,
+    Base,
+    Bundle,
+    Gone,
+    ImportReceipt,
+    Marked,
+    Withdrawal,
+    Yanked,
+    moment,
+)
+from mirror.model.files import Pin, Project, Receipt
+from mirror.model.holding import Holdings, Pins, all_files, differing
+from mirror.model.index import BESIDE_TREES, Tree
+from mirror.model.names import IndexName, digest, filename, index_name, project_name
+from mirror.plan.pins import every
+
+AHEAD = timedelta(days=1)
+"""How far the clocks of both sides may be apart."""
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_BROKEN = "export it again; nothing was published"
+
+
+def blobs(holdings: Holdings) -> dict[str, int | None]:
+    """The blobs that `holdings` need by sha256, and the sizes of those that are files; metadata has None."""
+    found: dict[str, int | None] = {}
+    for receipt in all_files(*holdings.values()):
+        found[receipt.sha256] = receipt.size
+        if receipt.metadata_sha256 is not None:
+            found.setdefault(receipt.metadata_sha256, None)
+    return found
+
+
+def withdrawals(base: Holdings, target: Holdings) -> Iterator[Withdrawal]:
+    """What `base` has that `target` takes back, by index and project: files, and marks that are new."""
+    for was, now in differing(base, target):
+        files = {} if now is None else now.by_name
+        if was is None:
+            continue
+        for name, old in was.by_name.items():
+            new = files.get(name)
+            index, project = old.index, old.project
+            if new is None or new.sha256 != old.sha256:
+                yield Gone(index=index, project=project, file=name, sha256=old.sha256)
+            elif new.yanked is not False and new.yanked != old.yanked:
+                reason = new.yanked if isinstance(new.yanked, str) else ""
+                yield Yanked(index=index, project=project, file=name, reason=reason)
+        if now is not None and now.project.status != was.project.status:
+            yield Marked(index=now.project.index, project=now.project.name, status=now.project.status)
+
+
+def expect_importable(bundle: Bundle, admitted: bool, before: Sequence[ImportReceipt], now: datetime) -> None:
+    """Raise `BundleError` unless `bundle` may follow what was imported `before`, oldest first.
+
+    `admitted` is whether the key that signed may sign for the bundle's identity.
+    """
+    if not admitted:
+        what = f"{STATEMENT} is signed by a trusted key, but not by one of {bundle.identity}"
+        raise BundleError(f"{what}; add this identity to the key's line in the file of trusted keys, if it is right")
+    if now > moment(bundle.expires):
+        raise BundleError(f"the bundle expired on {bundle.expires}; export it again, and see that this clock is right")
+    if moment(bundle.time) > now + AHEAD:
+        raise BundleError(
+            f"the bundle was made on {bundle.time}, which is in the future; see that both clocks are right"
+        )
+    if not before:
+        return
+    last = max(before, key=lambda receipt: receipt.sequence)
+    if bundle.identity != last.identity:
+        what = f"this root follows {last.identity}, and the bundle is of {bundle.identity}"
+        raise BundleError(f"{what}; import it into a root of its own")
+    if bundle.sequence == last.sequence and bundle.target == last.target:
+        raise BundleError(f"the bundle was imported already, on {last.imported}; there is nothing to do")
+    if bundle.sequence <= last.sequence:
+        what = f"the bundle is of {bundle.time}, and one of {last.time} was imported already"
+        raise BundleError(f"{what}; import only newer ones")
+
+
+def expect_sound(trees: Sequence[Tree], indexes: Sequence[IndexName], holdings: Holdings, pins: Pins) -> None:
+    """Raise `BundleError` unless every name and digest of a manifest is one that a sync could have written."""
+    try:
+        for index in (*indexes, *holdings, *pins):
+            index_name(index)
+        for tree in trees:
+            _expect_tree(tree, indexes)
+        for name, holding in holdings.items():
+            for held in holding.values():
+                _expect_project(name, held.project)
+                files = held.files
+                if len({receipt.filename for receipt in files}) != len(files):
+                    raise BundleError(f"{MANIFEST} names a file of {held.project.name} twice; {_BROKEN}")
+                for receipt in files:
+                    _expect_file(MANIFEST, held.project, receipt)
+                    if receipt.metadata_sha256 is not None and not _SHA256.fullmatch(receipt.metadata_sha256):
+                        raise BundleError(f"{MANIFEST} has no usable digest for {receipt.filename}; {_BROKEN}")
+        for pin in every(pins):
+            _expect_file(PINS, Project(index=pin.index, name=pin.project), pin)
+    except InvalidName as error:
+        raise BundleError(f"{MANIFEST} or {PINS}: {error}; {_BROKEN}") from error
+
+
+def expect_same_lists(
+    bundle: Bundle,
+    target: Collection[str],
+    carried: Collection[str],
+    required: Sequence[str],
+    withdrawn: Iterable[Withdrawal],
+    held: Holdings,
+) -> None:
+    """Raise `BundleError` unless the lists agree with each other and with the statement.
+
+    `target` are all blobs of the manifest, `held` is what it publishes.
+    """
+    needed = set(target)
+    strangers = [sha256 for sha256 in carried if sha256 not in needed]
+    if strangers:
+        raise BundleError(f"the bundle carries blobs that its manifest does not need, first {strangers[0]}; {_BROKEN}")
+    if list(required) != sorted(needed.difference(carried)) or len(required) != bundle.required:
+        raise BundleError(f"{REQUIRED} is not what the manifest needs beside what is carried; {_BROKEN}")
+    if len(carried) != bundle.carried.count:
+        raise BundleError(f"{STATEMENT} says {bundle.carried.count} blobs, and {len(carried)} are listed; {_BROKEN}")
+    count = 0
+    for line in withdrawn:
+        count += 1
+        project = held.get(line.index, {}).get(line.project)
+        now = project.by_name.get(line.file) if project is not None and not isinstance(line, Marked) else None
+        stays = isinstance(line, Gone) and now is not None and now.sha256 == line.sha256
+        if stays or (isinstance(line, Yanked) and (now is None or now.yanked is False)):
+            raise BundleError(f"{WITHDRAWN} and {MANIFEST} say different things of {line.project}; {_BROKEN}")
+    if count != bundle.withdrawn:
+        raise BundleError(f"{STATEMENT} says {bundle.withdrawn} withdrawals, and {count} are listed; {_BROKEN}")
+
+
+def expect_identity(receipt: ImportReceipt, identity: str) -> Base:
+    """The base that a receipt which came back stands for. Raises `BundleError` for one of somebody else's bundles."""
+    if receipt.identity != identity:
+        what = f"the receipt is for a bundle of {receipt.identity}, and this side is {identity}"
+        raise BundleError(f"{what}; name the right receipt, or --full")
+    return receipt.target
+
+
+def _expect_tree(tree: Tree, indexes: Sequence[IndexName]) -> None:
+    index_name(tree.name)  # the same rules
+    if tree.name.lower() in BESIDE_TREES or not set(tree.indexes) <= set(indexes):
+        raise BundleError(f"{MANIFEST} has a tree {tree.name} that cannot be; {_BROKEN}")
+
+
+def _expect_project(index: IndexName, project: Project) -> None:
+    if project.index != index or project_name(project.name) != project.name:
+        raise BundleError(f"{MANIFEST} has a project {project.name[:80]!a} that cannot be; {_BROKEN}")
+
+
+def _expect_file(where: str, project: Project, file: Receipt | Pin) -> None:
+    filename(file.filename)
+    right = all(digest(one.algorithm, one.hex) == one for one in file.digests)
+    if (file.index, file.project) != (project.index, project.name) or project_name(file.project) != file.project:
+        raise BundleError(f"{where} has a file {file.filename} that cannot be there; {_BROKEN}")
+    if not right or not _SHA256.fullmatch(file.sha256) or file.size < 0:
+        raise BundleError(f"{where} has no usable digest or size for {file.filename}; {_BROKEN}")
