@@ -2,7 +2,7 @@
 
 Each is served by nginx as a private index of one host with its own password, mirrored by one command
 into one root, and installed from. Then the dependencies of ten projects are followed over all of them, and what was
-chosen is checked by `tests/unmet.py`. The figures are printed: run with `-s`.
+chosen is checked by `tests/unmet.py`; and all of it crosses an air gap. The figures are printed: run with `-s`.
 """
 
 from __future__ import annotations
@@ -128,6 +128,52 @@ def test_ten_projects_and_all_that_they_need_are_chosen_from_real_trees(tmp_path
     assert unmet.walk(owned, roots, tags, MARKERS) == (listed, chosen)
 
 
+@pytest.mark.skipif(len(TREES) < 2, reason="MIRROR_REAL_TREES names fewer than two trees")
+def test_real_trees_cross_the_gap_and_a_delta_is_no_larger_than_what_changed(tmp_path: Path) -> None:
+    """In full as files and in volumes of two sizes, then what ten projects changed: at most 1 % more than its bytes."""
+    root, sizes = tmp_path / "root", {"1GB": 10**9, "4GiB": 4 << 30}
+    config, night = tmp_path / "mirror.toml", tmp_path / "night.toml"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "key")], check=True)
+    public = " ".join((tmp_path / "key.pub").read_text().split()[:2])
+    (tmp_path / "signers").write_text(f"outside {public}\n")
+    gap = '[export]\nidentity = "outside"\nsign = "key"\n[import]\ntrust = "signers"'
+    config.write_text(f'root = "{root}"\n{gap}\n')
+    names = {canonicalize_name(path.name.partition("-")[0]) for path in (TREES[0] / "files").glob("*.whl")}
+    late = sorted(names)[:: len(names) // 10][:10]
+    served = [project(number, tree, "reader", f"password-of-{number}") for number, tree in enumerate(TREES, start=2177)]
+    with nginx(tmp_path / "nginx", served, autoindex=True) as server:
+        environment, indexes = _indexes(server, served)
+        indexes[0].append(f"exclude = {json.dumps(late)}")
+        night.write_text("\n".join([f'root = "{root}"', *(line for lines in indexes for line in lines)]))
+        _timed("night without ten projects", ["sync", "-q", "-c", str(night)], environment)
+        _timed("export in full, files", ["export", str(tmp_path / "full"), "-c", str(config)])
+        for name in sizes:
+            command = ["export", str(tmp_path / f"full-{name}"), "--volume-size", name, "-c", str(config)]
+            _timed(f"export in full, {name} volumes", command)
+        night.write_text(night.read_text().replace(indexes[0][-1], ""))
+        _timed("night with ten projects more", ["sync", "-q", "-c", str(night)], environment)
+    for name, size in sizes.items():
+        volumes = sorted((tmp_path / f"full-{name}").glob("blobs.tar.*"))
+        assert {volume.stat().st_size for volume in volumes[:-1]} == {size}
+        _timed(f"import into an empty root, {name}", _import(tmp_path, f"full-{name}", f"inside-{name}"))
+        assert _published(tmp_path / f"inside-{name}" / "gen" / "000001") == _published(root / "gen" / "000001")
+    _timed("import into an empty root, files", _import(tmp_path, "full", "inside"))
+    _timed("export of the delta", ["export", str(tmp_path / "delta"), "--since", "1", "-c", str(config)])
+    before = {path.name for path in (tmp_path / "inside" / "store").rglob("*")}
+    _timed("import of the delta", _import(tmp_path, "delta", "inside"))
+    assert _published(tmp_path / "inside" / "gen" / "000002") == _published(root / "gen" / "000002")
+    fresh = [path for path in (tmp_path / "inside" / "store").rglob("*") if path.is_file() and path.name not in before]
+    changed, delta = sum(path.stat().st_size for path in fresh), _size(tmp_path / "delta")
+    print(f"{len(fresh)} blobs, {changed} bytes changed; the delta has {delta}, {delta / changed - 1:.2%} more")
+    assert 0 < changed <= delta <= changed * 1.01
+    tree = f"file://{tmp_path / 'inside' / 'public' / 'current'}"
+    for install, target in ((pip_install, "pip"), (uv_install, "uv")):
+        installed = install(
+            [f"{tree}/index1/simple/", f"{tree}/index2/simple/"], ["numpy", "pandas"], tmp_path / target
+        )
+        assert {"numpy", "pandas"} <= set(installed)
+
+
 def test_the_second_opinion_tells_what_is_missing(tmp_path: Path) -> None:
     """By marker, extra, specifier and Requires-Python; a release's own extras are its own."""
     built = [
@@ -163,3 +209,36 @@ def _owners(name: str) -> list[int]:
 
 def _password(location: str) -> str:
     return f"password-of-{location.split('/')[4]}"
+
+
+def _timed(what: str, arguments: list[str], environment: dict[str, str] | None = None) -> None:
+    """Run the command, which has to succeed, and print what it took."""
+    began = time.monotonic()
+    command = [sys.executable, "-m", "mirror", *arguments]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    seconds, cpu, peak = time.monotonic() - began, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+    print(f"{what}: {seconds:.1f} s, {cpu:.1f} CPU s, peak {peak:.0f} MiB")
+    assert process.returncode == 0, what
+
+
+def _import(directory: Path, bundle: str, root: str) -> list[str]:
+    return [
+        "import",
+        "-q",
+        str(directory / bundle),
+        "-c",
+        str(directory / "mirror.toml"),
+        "--root",
+        str(directory / root),
+    ]
+
+
+def _published(generation: Path) -> dict[str, bytes]:
+    """All pages and lists of a generation."""
+    return {str(path.relative_to(generation)): path.read_bytes() for path in generation.rglob("*") if path.is_file()}
+
+
+def _size(directory: Path) -> int:
+    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
