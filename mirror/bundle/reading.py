@@ -90,8 +90,7 @@ class Reader:
         belong = sums_size(statement.predicate.carried.count)
         if belong > LARGEST_LIST:
             raise BundleError(f"{SUMS} has more lines than this version reads; export in steps, an older target first")
-        data = self._files.read(SUMS, belong)
-        _check_digest(SUMS, data, statement.sums)
+        data = self._files.read(SUMS, belong, statement.sums)
         if len(data) != belong:
             raise BundleError(f"{SUMS} has another number of lines than {STATEMENT} says; it cannot be imported")
         return read_sums(data)
@@ -101,9 +100,7 @@ class Reader:
 
         That is checked before this returns, and what is packed is unpacked as it is asked for.
         """
-        data = self._files.read(name, LARGEST_LIST)
-        _check_digest(name, data, sha256)
-        return _lines(name, data)
+        return _lines(name, self._files.read(name, LARGEST_LIST, sha256))
 
     def blobs(self, statement: Statement, carried: Carried) -> list[Source]:
         """Every carried blob, in order, after all of them were found with sizes that add up to what was signed.
@@ -251,16 +248,24 @@ class _Files:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
-    def read(self, name: str, most: int) -> bytes:
-        """All of a file that has at most `most` bytes. Raises `BundleError`."""
+    def read(self, name: str, most: int, sha256: str | None = None) -> bytes:
+        """All of a file that has at most `most` bytes, and this digest. Raises `BundleError`.
+
+        The digest is checked twice: before a large file that is not ours takes memory, and of what is then there.
+        """
         try:
             with open(self.open(name), "rb") as file:
                 size = os.fstat(file.fileno()).st_size
-                data = file.read(size) if size <= most else None
+                if size > most:
+                    raise BundleError(f"{name} has {size} bytes, and at most {most} belong there; {_AGAIN}")
+                if sha256 is not None:
+                    _check_digest(name, hashlib.file_digest(file, "sha256").hexdigest(), sha256)
+                    file.seek(0)
+                data = file.read(size)
         except OSError as error:
             raise _refused(name, error) from error
-        if data is None:
-            raise BundleError(f"{name} has {size} bytes, and at most {most} belong there; {_AGAIN}")
+        if sha256 is not None:
+            _check_digest(name, hashlib.sha256(data).hexdigest(), sha256)
         return data
 
     def open(self, name: str) -> int:
@@ -339,6 +344,6 @@ def _complain(wrong: list[str]) -> None:
         raise BundleError(f"{', '.join(wrong[:_NAMED])}{more}; copy what is missing or wrong again from its origin")
 
 
-def _check_digest(name: str, data: bytes, sha256: str) -> None:
-    if hashlib.sha256(data).hexdigest() != sha256:
+def _check_digest(name: str, found: str, sha256: str) -> None:
+    if found != sha256:
         raise BundleError(f"{name} is not what was signed, its sha256 is another one; {_AGAIN}")

@@ -628,10 +628,16 @@ def test_the_longest_line_is_read(tmp_path: Path) -> None:
 
 
 def test_a_list_is_not_unpacked_before_its_digest_is_right(tmp_path: Path) -> None:
-    """Already the call refuses it."""
+    """Already the call refuses it, before a large one takes memory."""
     (tmp_path / MANIFEST).write_bytes(b"no gzip")
-    with pytest.raises(BundleError, match=rf"^{MANIFEST} is not what was signed"):
-        Reader(tmp_path).lines(MANIFEST, _digest(b"another"))
+    os.truncate(tmp_path / MANIFEST, 64 << 20)
+    tracemalloc.start()
+    try:
+        with pytest.raises(BundleError, match=rf"^{MANIFEST} is not what was signed"):
+            Reader(tmp_path).lines(MANIFEST, _digest(b"another"))
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("byte", [b"\0", b"\n"])
