@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
 from typing import IO, Any
 
 import msgspec
@@ -55,7 +57,7 @@ def export_command(options: argparse.Namespace) -> int:
         lifetime=exporting.expires,
         now=_now(),
     )
-    with bar("export", quiet=options.quiet) as progress:
+    with _unwound_by_sigterm(), bar("export", quiet=options.quiet) as progress:
         target = None if options.dry_run else options.directory.absolute()
         done = export(settings.root, wish, target, key, progress)
     if options.json:
@@ -64,6 +66,20 @@ def export_command(options: argparse.Namespace) -> int:
         _print_exported(done)
         print("dry run: nothing was written" if options.dry_run else f"written to {options.directory}")
     return Exit.COMPLETE
+
+
+@contextmanager
+def _unwound_by_sigterm() -> Iterator[None]:
+    """Have SIGTERM end the block as an error does, so that what was written is removed."""
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(Exit.TERMINATED)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def import_command(options: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
+from threading import Lock
 
 import msgspec
 
@@ -75,11 +76,12 @@ def export(
     `StoreError`; then there is no bundle.
     """
     store = Store(root, "export")
-    done = 0
+    done, counting = 0, Lock()
 
     def received(size: int) -> None:
         nonlocal done
-        done += size
+        with counting:  # blobs are copied by two threads
+            done += size
         progress(done, bundle.carried.bytes)
 
     with refusals():
