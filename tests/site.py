@@ -161,10 +161,15 @@ class Site:
 
     def search(self, *texts: str) -> None:
         """Fail if a secret of the world, or a canary, is in one of `texts` or anywhere below the root."""
-        forms, seen = self._forms(), set[int]()
+        forms = self._forms()
         for number, text in enumerate(texts):
             self._search(f"output {number}", text.encode("utf-8", "surrogateescape"), forms)
-        for folder, folders, files in os.walk(self.root):
+        self.search_below(self.root)
+
+    def search_below(self, directory: Path) -> None:
+        """Fail if a secret of the world, or a canary, is anywhere below `directory`."""
+        forms, seen = self._forms(), set[int]()
+        for folder, folders, files in os.walk(directory):
             for name in (*folders, *files):
                 self._search(f"the name {name}", os.fsencode(name), forms)
             for path in (Path(folder, name) for name in files):

@@ -32,6 +32,7 @@ from mirror.run.night import interruptible
 from mirror.run.opened import Opened, open_bundle
 from mirror.run.stop import Stop
 from mirror.run.sync import first_error
+from mirror.store.disk import off_loop
 from mirror.store.intake import Stopped
 from mirror.store.manifest import State
 from mirror.store.store import Store, run_name
@@ -127,13 +128,17 @@ class _Import:
         self._verdicts: dict[str, tuple[Verdict, str | None]] = {}
 
     async def run(self) -> Imported:
+        receipt = None
         with first_error():
             async with interruptible() as stop:
                 try:
                     await self._take_all(stop)
                 finally:
-                    self._store.write_audit(msgspec.json.encode(line) + b"\n" for line in self._tell())
-                receipt = await self._publish() if stop.signal is None else None
+                    lines = (msgspec.json.encode(line) + b"\n" for line in self._tell())
+                    await off_loop(self._store.write_audit, lines)
+                if stop.signal is None:
+                    with anyio.CancelScope(shield=True):  # what is published has its receipt
+                        receipt = await self._publish()
         held = self._before.holdings if self._before is not None else {}
         return Imported(
             receipt=receipt,
@@ -148,7 +153,8 @@ class _Import:
             self._verdicts[sha256] = Verdict.MISSING, None
         self._expect_all("are neither here nor carried, so export again from a base that is here, or in full")
         coming = set(await self._store.intake.missing([source.sha256 for source in self._opened.sources]))
-        self._store.intake.expect_room(sum(source.size for source in self._opened.sources if source.sha256 in coming))
+        size = sum(source.size for source in self._opened.sources if source.sha256 in coming)
+        await self._store.intake.expect_room(size)
         waiting = iter(self._opened.sources)
         async with anyio.create_task_group() as cutting:
             cutting.start_soon(_cut, cutting.cancel_scope, stop)
@@ -236,7 +242,7 @@ class _Import:
     async def _publish(self) -> ImportReceipt:
         opened, store = self._opened, self._store
         after, held = opened.state.holdings, self._before.holdings if self._before is not None else {}
-        store.take_imports()
+        await off_loop(store.take_imports)
         await store.intake.name(held, after, self._fresh)
         trees = [merge(tree, after) for tree in opened.state.header.trees]
         number = await store.publish(trees, after, opened.state.pins, self._before)
@@ -254,5 +260,5 @@ class _Import:
             generation=number,
             code=bundle.target.code,
         )
-        store.keep_import(receipt)
+        await off_loop(store.keep_import, receipt)
         return receipt

@@ -16,7 +16,7 @@ from typing import Protocol
 from mirror.errors import BundleError, StoreError
 from mirror.model.files import Receipt
 from mirror.model.holding import Holdings, all_files, differing
-from mirror.store.disk import create, flush, off_loop, refusals, there, write_all
+from mirror.store.disk import create, flush, off_loop, there, write_all
 from mirror.store.layout import Layout
 from mirror.store.shelves import Shelves, holds
 
@@ -52,10 +52,9 @@ class Intake:
         self._numbers = itertools.count()
         self._shelves = Shelves(layout, self._next)
 
-    def expect_room(self, size: int) -> None:
+    async def expect_room(self, size: int) -> None:
         """Raise `StoreError` when `size` bytes more would take what must stay free."""
-        with refusals():
-            disk = os.statvfs(self._layout.root)
+        disk = await off_loop(os.statvfs, self._layout.root)
         free = disk.f_bavail * disk.f_frsize
         if free - size < self._min_free:
             what = f"the bundle needs {size} bytes, {free} are free below {self._layout.root}"
