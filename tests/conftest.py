@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.gap import Gap
 from tests.site import Site, forget_secrets
 from tests.world import World
 
@@ -39,3 +40,9 @@ def world() -> Iterator[World]:
 def site(tmp_path: Path, world: World) -> Site:
     """A mirror of the world's indexes, not yet configured."""
     return Site(tmp_path, world)
+
+
+@pytest.fixture
+def gap(tmp_path: Path, world: World) -> Gap:
+    """An outside that is not yet configured, and room for insides."""
+    return Gap(tmp_path, world)

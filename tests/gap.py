@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from mirror.bundle.signing import SigningKey
 from mirror.model.bundle import DSSE, LISTS, SSHSIG, STATEMENT, SUMS, Statement
+from tests.invariants import violations
 from tests.site import Outcome, Site
 from tests.world import Index, World
 
@@ -192,6 +193,12 @@ def state(root: Path) -> dict[str, str]:
         for folder in ("gen", "public", "state/imports")
         for place, what in _below(root / folder).items()
     }
+
+
+def expect_same(site: Site, outside: Site, generation: int | None = None) -> None:
+    """Fail unless `site` is sound and serves, byte for byte, what a generation (default: the served one) outside is."""
+    assert content(site.root) == content(outside.root, generation) != {}
+    assert violations(site.root, started_after=True) == []
 
 
 def copied(bundle: Path, name: str) -> Path:
