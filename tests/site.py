@@ -151,10 +151,15 @@ class Site:
         here = str(Path(__file__).parents[1])
         return kept | {"HOME": str(self.directory), "PYTHONPATH": here} | self.environ
 
-    def process(self, *arguments: str) -> Outcome:
+    def process(self, *arguments: str, umask: int = -1) -> Outcome:
         """The command line in a process of its own, then the search for secrets."""
         done = subprocess.run(
-            self.command(*arguments), env=self.process_environment, capture_output=True, text=True, cwd=self.directory
+            self.command(*arguments),
+            env=self.process_environment,
+            capture_output=True,
+            text=True,
+            cwd=self.directory,
+            umask=umask,
         )
         self.search(done.stdout, done.stderr)
         return Outcome(done.returncode, done.stdout, done.stderr)
