@@ -66,7 +66,7 @@ class Gap:
 
     def __init__(self, directory: Path, world: World) -> None:
         self.directory, self.world = directory, world
-        self.night = 0
+        self.night = 0.0
         self.outside = self._site("outside")
         self.key = self.make_key("key")
         self.signers = directory / "signers"
@@ -107,7 +107,7 @@ class Gap:
         """Where a bundle with this name is."""
         return self.directory / "disks" / name
 
-    def export(self, name: str, *arguments: str, night: int | None = None, side: Site | None = None) -> Outcome:
+    def export(self, name: str, *arguments: str, night: float | None = None, side: Site | None = None) -> Outcome:
         """`mirror export` of the next night, or of `night`, to `disk(name)`; its bytes are searched for secrets."""
         self.night = self.night + 1 if night is None else night
         side = side or self.outside
@@ -121,13 +121,13 @@ class Gap:
             side.search(*(gzip.decompress((self.disk(name) / list_).read_bytes()).decode() for list_ in LISTS))
         return done
 
-    def exported(self, name: str, *arguments: str, night: int | None = None, side: Site | None = None) -> Path:
+    def exported(self, name: str, *arguments: str, night: float | None = None, side: Site | None = None) -> Path:
         """As `export`, which must go well: the bundle."""
         done = self.export(name, *arguments, night=night, side=side)
         assert done.code == 0, done.err
         return self.disk(name)
 
-    def time(self, night: int) -> datetime:
+    def time(self, night: float) -> datetime:
         """When the export of a night is made."""
         return BEGAN + timedelta(days=night)
 

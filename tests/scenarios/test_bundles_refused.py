@@ -60,7 +60,7 @@ def test_nothing_is_exported_of_nothing(gap: Gap) -> None:
 
 def test_a_bundle_is_never_written_over_anything(gap: Gap, index: Index) -> None:
     """A target that is there, as whatever, and one whose disk is not mounted."""
-    assert index
+    assert index.held
     bundle = gap.exported("b1")
     before = {path: path.read_bytes() for path in bundle.rglob("*") if path.is_file()}
     assert f"{bundle} is there already; " in _failed(gap.export("b1"))
@@ -80,7 +80,7 @@ def _without_a_bundle(gap: Gap, name: str) -> Outcome:
 
 def test_no_bundle_has_a_hole(gap: Gap, index: Index) -> None:
     """A blob that is gone, or not what it should be, is named with what heals it."""
-    assert index
+    assert index.held
     blob = gap.outside.root / "store" / "sha256" / ONE.sha256[:2] / ONE.sha256
     flip(blob, 40)
     line = _failed(gap.export("b"))
@@ -146,7 +146,7 @@ def _shape(bundle: Path) -> dict[str, tuple[int, bytes]]:
 
 def test_a_time_that_is_none(gap: Gap, index: Index) -> None:
     """A usage error, not a bundle of now."""
-    assert index
+    assert index.held
     gap.outside.environ["SOURCE_DATE_EPOCH"] = "yesterday"
     line = _failed(_without_a_bundle(gap, "b"), 2)
     assert line.startswith("SOURCE_DATE_EPOCH: it is no time in seconds since 1970")
@@ -219,7 +219,7 @@ def test_a_bundle_is_refused(gap: Gap, index: Index, case: str) -> None:
 
 def test_a_clock_may_be_a_day_behind(gap: Gap, index: Index) -> None:
     """Within the day, a bundle from the future is taken; the next one, after it, as well."""
-    assert index
+    assert index.held
     inside = gap.inside()
     imported(inside, gap.exported("b1", night=60))
     gap.exported("b2", night=60)
@@ -228,7 +228,7 @@ def test_a_clock_may_be_a_day_behind(gap: Gap, index: Index) -> None:
 
 def test_nobody_is_trusted_by_default(gap: Gap, index: Index) -> None:
     """No trusted keys, a file that is not there, or none in it: nothing is created."""
-    assert index
+    assert index.held
     bundle, inside = gap.exported("b1"), gap.inside()
     inside.config.write_text(f"root = {json.dumps(str(inside.root))}\n[import]\n")
     assert "--trust: nobody is trusted; " in _failed(import_(inside, bundle), 2)
@@ -420,7 +420,7 @@ def test_a_bundle_is_shown_at_the_gate(gap: Gap, index: Index, monkeypatch: pyte
 
 def test_a_bundle_that_is_wrong_is_not_shown(gap: Gap, index: Index) -> None:
     """Every blob is read; a bit is enough, and no part of it is told as if it were right."""
-    assert index
+    assert index.held
     bundle, inside = gap.exported("b"), gap.inside()
     path = bundle / "blobs" / ONE.sha256[:2] / ONE.sha256
     flip(path)
