@@ -233,12 +233,11 @@ class Site:
 
 
 @contextlib.contextmanager
-def served(site: Site) -> Iterator[str]:
-    """What a site published, behind `python -m http.server`: the URL that its trees lie below."""
-    port = free_port()
-    command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
-    command += ["--directory", str(site.root / "public" / "current")]
-    log = site.directory / "http.log"
+def served(site: Site, *, port: int | None = None, directory: Path | None = None) -> Iterator[str]:
+    """What a site published (or `directory`), behind `python -m http.server`: the URL that its trees lie below."""
+    port, directory = port or free_port(), directory or site.root / "public" / "current"
+    command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", str(directory)]
+    log = site.directory / f"http-{port}.log"
     with running(command, log=log, env=environment(site.directory / "home"), ready=lambda: accepting(port)):
         yield f"http://127.0.0.1:{port}"
 

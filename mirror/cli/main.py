@@ -25,6 +25,7 @@ _MODULES = {
     "export": "bundles",
     "import": "bundles",
     "bundle_show": "bundles",
+    "clients": "clients",
 }
 """Where the commands are that are not in `commands`."""
 _EXIT_CODES = """exit codes: 0 complete; 1 failed, nothing new was published; 2 usage or configuration;
@@ -269,6 +270,20 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("directory", type=_directory, metavar="DIR", help="the bundle")
     show.add_argument("--json", action="store_true", help="as JSON on standard output")
     show.set_defaults(run=_command("bundle_show"))
+
+    clients = commands.add_parser(
+        "clients", parents=[common, loud], help="the settings that pip, uv, poetry and PDM need to install from here"
+    )
+    clients.add_argument("--base-url", required=True, metavar="URL", help="where public/current is served")
+    what = clients.add_mutually_exclusive_group()
+    what.add_argument("--tool", choices=("pip", "uv", "poetry", "pdm"), help="the text for this tool's file alone")
+    what.add_argument(
+        "--rewrite",
+        type=Path,
+        metavar="LOCK",
+        help="print this uv.lock, pylock.toml or pdm.lock with URLs of the trees instead",
+    )
+    clients.set_defaults(run=_command("clients"))
 
     demo = commands.add_parser("demo", parents=[talk, loud], help="two embedded private indexes, mirrored and shown")
     demo.add_argument("directory", nargs="?", type=Path, metavar="DIR", help="where to (default: a new directory)")

@@ -74,3 +74,8 @@ class Tree(msgspec.Struct, frozen=True, kw_only=True):
 
     name: TreeName
     indexes: tuple[IndexName, ...]
+
+    @property
+    def own(self) -> bool:
+        """Whether it is the tree of one index and called like it; the others are merged ones."""
+        return self.indexes == (IndexName(self.name),)
