@@ -18,13 +18,13 @@ import msgspec
 
 from mirror.bundle.signing import SigningKey
 from mirror.bundle.trust import Trust
-from mirror.cli.commands import configured
+from mirror.cli.commands import check_writable, configured
 from mirror.cli.history import change_lines
 from mirror.cli.output import bar, say, size_text
 from mirror.config.load import Settings, find_config
 from mirror.config.settings import Intake
 from mirror.errors import ConfigError, Problem
-from mirror.model.bundle import Bundle, Gone, Withdrawal, Yanked
+from mirror.model.bundle import Bundle, Gone, ImportReceipt, Withdrawal, Yanked
 from mirror.model.secret import scrub
 from mirror.run.export import Exported, Wish, export
 from mirror.run.imports import Importing, Line, Verdict, import_bundle
@@ -91,8 +91,8 @@ def import_command(options: argparse.Namespace) -> int:
         raise ConfigError([Problem("[import] scan", f"there is no program {scan[0]}", "install it, or name its path")])
     if options.receipt is not None and options.receipt == options.audit:
         raise ConfigError([Problem("--audit", "the receipt is written there", "name another file")])
-    showing = bar("import", quiet=options.quiet)
-    with _output(options.audit) as audit, _output(options.receipt) as receipt, showing as progress:
+    check_writable("--receipt", options.receipt)
+    with _appended(options.audit) as audit, bar("import", quiet=options.quiet) as progress:
         done = import_bundle(
             Importing(
                 root=settings.root,
@@ -105,8 +105,6 @@ def import_command(options: argparse.Namespace) -> int:
             _auditing(audit),
             progress,
         )
-        if receipt is not None and done.receipt is not None:
-            receipt.write(done.receipt.encode())
     if done.receipt is None:
         say("interrupted: nothing was published; the same import goes on where it was")
         return interrupted(done.interrupted) if done.interrupted is not None else Exit.FAILED
@@ -117,7 +115,7 @@ def import_command(options: argparse.Namespace) -> int:
             say(line)
         code, generation = done.receipt.code, done.receipt.generation
         say(f"published as generation {generation}; the receipt for the next --since: {code}")
-    return Exit.COMPLETE
+    return _hand_over(done.receipt, options.receipt)
 
 
 def bundle_show_command(options: argparse.Namespace) -> int:
@@ -164,26 +162,38 @@ def _now() -> datetime:
 
 
 @contextmanager
-def _output(file: str | None) -> Iterator[IO[bytes] | None]:
-    """The file to write to, opened before anything is done; None: none is wanted. Raises `ConfigError`."""
+def _appended(file: str | None) -> Iterator[IO[str] | None]:
+    """The file to write to after what it has; None: none is wanted. Raises `ConfigError`."""
     if file is None:
         yield None
     elif file == "-":
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+        yield sys.stdout
     else:
         try:
-            opened = Path(file).open("wb")  # noqa: SIM115 - closed below; only the opening is to be refused here
+            opened = Path(file).open("a", encoding="utf-8")  # noqa: SIM115 - closed below; only the opening is to be refused here
         except OSError as error:
             raise ConfigError([Problem(file, f"cannot be written: {error.strerror}", "name another file")]) from error
         with opened:
             yield opened
 
 
-def _auditing(audit: IO[bytes] | None) -> Callable[[Line], None]:
+def _hand_over(receipt: ImportReceipt, file: str | None) -> Exit:
+    """Write the receipt where it is wanted; the import is done all the same."""
+    if file == "-":
+        sys.stdout.write(receipt.encode().decode())
+    elif file is not None:
+        try:
+            Path(file).write_bytes(receipt.encode())
+        except OSError as error:
+            say(f"the receipt cannot be written to {file}: {error.strerror}; it is in the root's state/imports")
+            return Exit.INCOMPLETE
+    return Exit.COMPLETE
+
+
+def _auditing(audit: IO[str] | None) -> Callable[[Line], None]:
     def note(line: Line) -> None:
         if audit is not None:
-            audit.write(msgspec.json.encode(line) + b"\n")
+            audit.write(msgspec.json.encode(line).decode() + "\n")
 
     return note
 

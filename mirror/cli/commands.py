@@ -41,12 +41,12 @@ def sync_command(options: argparse.Namespace) -> int:
         dry_run=options.dry_run,
         explain=_explained(options),
     )
-    _check_writable("--report", options.report)
+    check_writable("--report", options.report)
     if options.plan is not None and not options.dry_run:
         agreed = _agreed(options.plan)
         wish = msgspec.structs.replace(wish, plan=agreed, now=agreed.moment)
     elif options.plan is not None:
-        _check_writable("--plan", options.plan)
+        check_writable("--plan", options.plan)
         if "-" in (options.report, options.plan) and (options.report == options.plan or options.explain is not None):
             raise ConfigError([Problem("--plan", "standard output has another use", "name a file")])
     began = datetime.now(UTC).replace(microsecond=0)  # as exact as a plan says it
@@ -110,7 +110,7 @@ def _write(path: Path, content: bytes, what: str, report: reports.Report) -> Non
         report.exit_code = report.exit_code or reports.Exit.INCOMPLETE
 
 
-def _check_writable(flag: str, file: str | None) -> None:
+def check_writable(flag: str, file: str | None) -> None:
     """Raise `ConfigError` before the run rather than lose what it is to write after it."""
     if file is None or file == "-":
         return

@@ -259,7 +259,7 @@ def _parser() -> argparse.ArgumentParser:
     take.add_argument("directory", type=_directory, metavar="DIR", help="the bundle")
     take.add_argument("--receipt", metavar="FILE", help="write the receipt there as well; - for standard output")
     take.add_argument(
-        "--audit", metavar="FILE", help="write a JSON line for each blob there as well; - for standard output"
+        "--audit", metavar="FILE", help="add a JSON line for each blob there as well; - for standard output"
     )
     take.set_defaults(run=_command("import"))
 

@@ -15,7 +15,7 @@ import pytest
 
 from mirror.cli.wheels import build_sdist, build_wheel
 from mirror.model.bundle import DSSE, LISTS, SSHSIG, STATEMENT, SUMS, WITHDRAWN
-from tests.gap import OUTSIDE, Gap, content, expect_same, imported, lines, predicate, receipt, refused
+from tests.gap import OUTSIDE, Gap, content, expect_same, import_, imported, lines, predicate, receipt, refused
 from tests.site import Site, served
 from tests.world import Index, clients
 
@@ -379,3 +379,27 @@ def test_installers_take_the_imported_tree(
     with served(inside) as base:
         found = install(f"{base}/all/simple/", ["demo"], tmp_path / "target")
     assert found == {"demo": "1.0", "one": "1.0", "other": "1.0"}
+
+
+@pytest.mark.usefixtures("indexes")
+def test_what_is_written_beside_survives_what_is_refused(gap: Gap) -> None:
+    """A receipt is overwritten by a newer one only, and an audit goes on; both can go to standard output."""
+    inside, kept, audit = gap.inside(), gap.directory / "receipt.json", gap.directory / "audit.jsonl"
+    places = ("--receipt", str(kept), "--audit", str(audit))
+    first = gap.exported("b1")
+    assert import_(inside, first, *places).code == 0
+    code = json.loads(kept.read_text())["code"]
+    written = audit.read_text()
+    assert "imported already" in refused(inside, first, *places)
+    assert (json.loads(kept.read_text())["code"], audit.read_text()) == (code, written)
+    again = gap.exported("b2")
+    assert import_(inside, again, *places).code == 0
+    assert audit.read_text() == written + written.replace('"imported"', '"present"')
+    shown = import_(inside, gap.exported("b3"), "--audit", "-", "-q")
+    assert [json.loads(line)["verdict"] for line in shown.out.splitlines()] == ["present"] * written.count("\n")
+    full = import_(inside, gap.exported("b4"), "--receipt", "/dev/full")
+    assert (full.code, "it is in the root's state/imports" in full.err) == (3, True)
+    assert json.loads(import_(inside, gap.exported("b5"), "--receipt", "-", "-q").out)["target"]["generation"] == 1
+    same = import_(inside, gap.exported("b6"), "--receipt", "-", "--audit", "-")
+    assert (same.code, "name another file" in same.err) == (2, True)
+    assert import_(inside, first, "--audit", str(gap.directory)).code == 2
