@@ -74,8 +74,11 @@ def rollback(root: Path, number: int, *, dry_run: bool) -> Rollback:
         changes = compare(served, wanted.holdings)
         if dry_run:
             return Rollback(changes=changes, generation=None)
-        known = by_index([*(every(now.pins) if now is not None else ()), *every(wanted.pins)])
-        pins = pins_after(known, served, wanted.holdings)
+        if now is not None and served == wanted.holdings:
+            pins = now.pins
+        else:
+            known = by_index([*(every(now.pins) if now is not None else ()), *every(wanted.pins)])
+            pins = pins_after(known, served, wanted.holdings)
         trees = [merge(tree, wanted.holdings) for tree in wanted.header.trees]
         made = store.publish_now(trees, wanted.holdings, pins, now)
         return Rollback(changes=changes, generation=made)

@@ -73,8 +73,8 @@ class Generations:
 
         Pages that `before`, the served one, has already are taken from it. Raises `StoreError` and OSError.
         """
-        definitions = [merged.tree for merged in trees]
-        if self._serves(manifest.encode(definitions, holdings)):
+        definitions, pinned = [merged.tree for merged in trees], manifest.encode_pins(pins)
+        if self._serves(manifest.encode(definitions, holdings), pinned):
             return None
         for receipt in self.lost(holdings):
             what = "or its metadata is missing or has the wrong size; nothing was published"
@@ -84,7 +84,7 @@ class Generations:
         writer = PageWriter(building, self._layout.current)
         for merged in trees:
             self._write_tree(building, merged, holdings, before, writer)
-        write_new(paths.pins(building), manifest.encode_pins(pins), 0o644)
+        write_new(paths.pins(building), pinned, 0o644)
         write_pieces(paths.manifest(building), manifest.encode(definitions, holdings), 0o644)
         flush(self._layout.root, _everything_below(building))
         number = max(self._layout.numbers(), default=0) + 1
@@ -93,11 +93,12 @@ class Generations:
         self._switch(number, self._layout.run(run) / "current")
         return number
 
-    def _serves(self, pieces: Iterator[bytes]) -> bool:
-        """Whether the served manifest is these pieces and nothing more."""
+    def _serves(self, pieces: Iterator[bytes], pinned: bytes) -> bool:
+        """Whether the served manifest is these pieces and nothing more, and the pins beside it are these."""
         try:
             with paths.manifest(self._layout.current).open("rb") as served:
-                return all(served.read(len(piece)) == piece for piece in pieces) and not served.read(1)
+                same = all(served.read(len(piece)) == piece for piece in pieces) and not served.read(1)
+            return same and paths.pins(self._layout.current).read_bytes() == pinned
         except FileNotFoundError:
             return False
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mirror.model.bundle import REQUIRED
@@ -17,7 +17,7 @@ class Disk:
     path: Path
     site: int
     """For which site it was exported."""
-    content: dict[str, str]
+    content: dict[str, str] = field(repr=False)
     """What was published outside when it was."""
     whole: bool = True
     """False: it was spoiled, and nobody may take it."""
@@ -39,8 +39,10 @@ class Disk:
 def spoiled(disk: Disk, chance: random.Random, name: str) -> Disk:
     """A copy of a disk with one file that lost a bit, its end, or itself."""
     path = copied(disk.path, name)
-    victim = chance.choice(sorted(file for file in path.rglob("*") if file.is_file()))
-    blob = victim.relative_to(path).parts[0].startswith("blobs")
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    blobs = [file for file in files if file.relative_to(path).parts[0].startswith("blobs")]
+    victim = chance.choice(blobs if blobs and chance.random() < 0.5 else files)
+    blob = victim in blobs
     how = chance.choice(["flip", "cut", "remove"])
     if how == "flip":
         flip(victim, chance.randrange(victim.stat().st_size))

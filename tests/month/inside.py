@@ -11,7 +11,7 @@ from collections import Counter
 from typing import ClassVar
 
 from mirror.model.bundle import read_receipt
-from tests.gap import content, flip, import_, receipt, state
+from tests.gap import content, differing, flip, import_, receipt, state
 from tests.invariants import blobs, violations
 from tests.month.disks import Disk
 from tests.month.outside import Content, Outside
@@ -42,15 +42,16 @@ class Inside:
         if not disk.doubtful or not possible:
             assert taken == possible, (disk, self._sequence, done.err)
         if taken:
-            assert content(self.site.root) == disk.content, f"{disk} was taken, and is not what is served"
+            assert not (wrong := differing(content(self.site.root), disk.content)), f"{disk} was taken, and has {wrong}"
             found = read_receipt(receipt(self.site).read_bytes())
             assert found.sequence > self._sequence
             self._sequence, self.content = found.sequence, disk.content
         else:
             assert done.code == 1, done.err
-            assert state(self.site.root) == before, f"{disk} was refused, and something changed"
+            assert not (wrong := differing(state(self.site.root), before)), f"{disk} was refused, and changed {wrong}"
             (line,) = done.err.splitlines()
             assert "defect" not in line, line
+            assert disk.doubtful or not newer or possible or "are neither here nor carried" in line, line
             assert "; " in line, line
         self.met[self._called(disk, newer=newer, taken=taken)] += 1
         self.look()
@@ -60,9 +61,9 @@ class Inside:
         """Have the newest receipt come back to the outside."""
         self.receipts.append((self._outside.rebuilt, receipt(self.site).read_bytes()))
 
-    def collect(self) -> None:
+    def collect(self, keep: int = 2) -> None:
         """Collect garbage, without any grace."""
-        done = self.site.run("gc", "-c", str(self.site.config), "--keep", "2", "--grace", "0")
+        done = self.site.run("gc", "-c", str(self.site.config), "--keep", str(keep), "--grace", "0")
         assert done.code == 0, done.err
         self.met["garbage collected"] += 1
         self.look()
@@ -75,8 +76,11 @@ class Inside:
         self.met["site lost"] += 1
 
     def rot(self, which: int) -> bool:
-        """One served file loses a bit, under all its names: whether there is one."""
-        served = sorted(place for place in self.content if place.startswith("packages/"))
+        """A served file that the outside still has loses a bit, under all its names: whether there is one."""
+        self.collect(keep=1)  # nothing but what is served has a name now
+        places = [place for place in self.content if place.startswith("packages/")]
+        withdrawn = {self.content[place] for place in places if place not in self._outside.content}
+        served = sorted(place for place in places if self.content[place] not in withdrawn)
         if served:
             flip(self.site.root / "public" / served[which % len(served)])
             self.met["file rotten"] += 1
@@ -85,7 +89,7 @@ class Inside:
     def look(self) -> None:
         """Fail unless every generation here is one of the outside, byte for byte, and nothing went backwards."""
         root = self.site.root
-        assert content(root) == self.content
+        assert not (wrong := differing(content(root), self.content)), f"the site serves other {wrong}"
         for number in sorted(int(path.name) for path in (root / "gen").glob("[0-9]*")):
             assert content(root, number) in self._outside.known, f"generation {number} was never one of the outside"
         assert violations(root, started_after=True) == []

@@ -64,7 +64,7 @@ class Month:
 
     def _arrive(self, disk: Disk) -> None:
         site = self._sites[disk.site]
-        if self._happens(0.1):
+        if self._happens(0.25):
             self._exports += 1
             site.take(spoiled(disk, self._chance, f"b{self._exports}"))
         if site.take(disk) and self._happens(0.7):

@@ -348,6 +348,21 @@ def test_a_rollback_crosses_like_a_night(gap: Gap, indexes: Indexes) -> None:
     assert predicate(gap.disk("b4"))["carried"]["count"] == 2, "generation 3 has it not, whatever lies about"
 
 
+def test_what_was_held_once_is_known_inside_too(gap: Gap, indexes: Indexes) -> None:
+    """A file came and went between two bundles: the manifests are the same, and what is pinned is not."""
+    inside = gap.inside()
+    _cross(gap, inside, "b1")
+    indexes[0].add(TWO)
+    gap.sync()
+    indexes[0].remove(TWO.filename)
+    gap.sync()
+    pins = "public/current/pins.jsonl"
+    assert TWO.filename.encode() in (gap.outside.root / pins).read_bytes()
+    _cross(gap, inside, "b2", "--since", "1")
+    assert predicate(gap.disk("b2"))["carried"]["count"] == 0
+    assert (inside.root / pins).read_bytes() == (gap.outside.root / pins).read_bytes()
+
+
 def test_keys_are_rotated_under_one_identity(gap: Gap, indexes: Indexes) -> None:
     """Two keys at once while the new one is carried over; then the old one is worth nothing."""
     inside, key = gap.inside(), gap.make_key("next-key")
