@@ -77,7 +77,9 @@ class Generations:
         if self._serves(manifest.encode(definitions, holdings), pinned):
             return None
         for receipt in self.lost(holdings):
-            what = "or its metadata is missing or has the wrong size; nothing was published"
+            what = (
+                "or its metadata is missing or has the wrong size, so nothing was published; see mirror verify --repair"
+            )
             raise StoreError(f"{self._layout.package(receipt)} {what}")
         building = self._layout.run(run) / "generation"
         building.mkdir()
