@@ -41,9 +41,9 @@ def spoiled(disk: Disk, chance: random.Random, name: str) -> Disk:
     path = copied(disk.path, name)
     files = sorted(file for file in path.rglob("*") if file.is_file())
     blobs = [file for file in files if file.relative_to(path).parts[0].startswith("blobs")]
-    victim = chance.choice(blobs if blobs and chance.random() < 0.5 else files)
+    victim = chance.choice(blobs if blobs and chance.random() < 0.6 else files)
     blob = victim in blobs
-    how = chance.choice(["flip", "cut", "remove"])
+    how = chance.choice(["flip", "flip", "cut", "remove"])
     if how == "flip":
         flip(victim, chance.randrange(victim.stat().st_size))
     elif how == "cut":

@@ -100,6 +100,8 @@ class Inside:
         assert max((found.sequence for found in kept), default=-1) == self._sequence
 
     def _called(self, disk: Disk, *, newer: bool, taken: bool) -> str:
+        if disk.doubtful and not taken:
+            return "blob of other bytes refused"
         if not disk.whole:
             return f"spoiled disk {'taken, with all that was spoiled there already' if taken else 'refused'}"
         return "disk taken" if taken else "disk refused, as base is missing" if newer else "disk refused, as older"

@@ -18,6 +18,7 @@ WORTH_MEETING = {
     "disk refused, as older",
     "disk refused, as base is missing",
     "spoiled disk refused",
+    "blob of other bytes refused",
     "garbage collected",
 }
 

@@ -310,9 +310,11 @@ def test_a_sequence_counts_once_its_bundle_is_published(gap: Gap, index: Index) 
     (served,) = (inside.root / "public" / "packages").rglob(ONE.filename)
     served.chmod(0o644)
     served.write_bytes(ONE.content[:-1])
-    line = refused(inside, bundle)
+    before = list((inside.root / "state" / "imports").iterdir()), inside.generation
+    line = _failed(import_(inside, bundle))
     assert f"{served} or its metadata is missing or has the wrong size, so nothing was published; " in line
     assert "mirror verify --repair" in line
+    assert before == (list((inside.root / "state" / "imports").iterdir()), inside.generation)
     served.write_bytes(ONE.content)
     imported(inside, bundle)
     expect_same(inside, gap.outside)
