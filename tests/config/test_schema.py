@@ -45,7 +45,7 @@ def test_committed_schema_is_current() -> None:
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.name)
 def test_example_is_right(file: Path) -> None:
     """Every example loads, and an editor that uses the schema agrees."""
-    assert load(file).indexes
+    assert bool(load(file).indexes) == (file.name != "inside.toml"), "that one is filled by imports"
     jsonschema.validate(tomllib.loads(file.read_text()), json.loads(json_schema()))
     assert file.read_text().startswith("#:schema ./mirror.schema.json\n")
 
