@@ -103,6 +103,11 @@ def import_bundle(wish: Importing, audit: Callable[[Line], None], progress: Call
         return anyio.run(_Import(wish, store, before, opened, audit, progress).run)
 
 
+def _served(line: Line) -> str:
+    """The name under which the blob of `line` is served."""
+    return line.file if line.kind == "file" else f"{line.file}.metadata"
+
+
 async def _cut(scope: anyio.CancelScope, stop: Stop) -> None:
     """End the copies and scans of `scope` when the run is to end."""
     await stop.event.wait()
@@ -216,7 +221,7 @@ class _Import:
         bad = {sha256 for sha256, (verdict, _) in self._verdicts.items() if verdict in _BAD}
         if not bad:
             return
-        names = [f"{line.index}/{line.file} ({line.why or line.verdict})" for line in self._lines(bad)]
+        names = [f"{line.index}/{_served(line)} ({line.why or line.verdict})" for line in self._lines(bad)]
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         shown = ", ".join(names[:_NAMED])
         raise BundleError(f"{len(bad)} blobs {what}: {shown}{more}; nothing was published, and the audit has them all")

@@ -75,7 +75,7 @@ class Desk:
 
     def dsse(self) -> bool:
         """The check of the other signature."""
-        command = [sys.executable, "-c", DSSE_ALONE, self.public]
+        command: list[str | Path] = [sys.executable, "-c", DSSE_ALONE, self.public]
         return subprocess.run(command, cwd=self.bundle, capture_output=True).returncode == 0
 
 

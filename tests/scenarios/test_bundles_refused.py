@@ -275,7 +275,7 @@ def test_what_is_missing_is_named(gap: Gap, index: Index) -> None:
     found = [json.loads(entry) for entry in audit.read_text().splitlines()]
     assert len(found) == 26
     assert {entry["verdict"] for entry in found} == {"missing"}
-    assert f"first/{ONE.filename} (missing)" in line
+    assert f"first/{ONE.filename} (missing), first/{ONE.filename}.metadata (missing)" in line
 
 
 def test_what_rotted_inside_is_healed_by_a_full_bundle(gap: Gap, index: Index) -> None:
