@@ -62,7 +62,7 @@ def export_command(options: argparse.Namespace) -> int:
         done = export(settings.root, wish, target, key, progress)
     if options.json:
         _print_json(done)
-    else:
+    elif not options.quiet:
         _print_exported(done)
         print("dry run: nothing was written" if options.dry_run else f"written to {options.directory}")
     return Exit.COMPLETE

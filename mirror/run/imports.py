@@ -97,7 +97,7 @@ def import_bundle(wish: Importing, audit: Callable[[Line], None], progress: Call
     with store.writing():
         before = store.current()
         if before is not None and not store.takes_imports():
-            what = f"{wish.root} is filled by mirror sync"
+            what = f"{wish.root} is filled by mirror sync, or has lost its state/imports"
             raise StoreError(f"{what}; import into a root of its own, so that nothing of it is lost")
         opened = open_bundle(wish.directory, wish.trust, store.imports(), wish.now)
         return anyio.run(_Import(wish, store, before, opened, audit, progress).run)
@@ -224,7 +224,7 @@ class _Import:
         names = [f"{line.index}/{_served(line)} ({line.why or line.verdict})" for line in self._lines(bad)]
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         shown = ", ".join(names[:_NAMED])
-        raise BundleError(f"{len(bad)} blobs {what}: {shown}{more}; nothing was published, and the audit has them all")
+        raise BundleError(f"{len(bad)} blobs {what}: {shown}{more}; nothing was published, and state/audits has them all")
 
     def _tell(self) -> Iterator[Line]:
         for line in self._lines(self._verdicts.keys()):
