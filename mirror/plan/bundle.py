@@ -6,8 +6,9 @@ not expired, and not from the future: whoever is believed once with a far later 
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from mirror.errors import BundleError, InvalidName
@@ -27,9 +28,9 @@ from mirror.model.bundle import (
     moment,
 )
 from mirror.model.files import Pin, Project, Receipt
-from mirror.model.holding import Holdings, Pins, all_files, differing
+from mirror.model.holding import HeldProject, Holdings, Pins, all_files, differing
 from mirror.model.index import BESIDE_TREES, Tree
-from mirror.model.names import IndexName, digest, filename, index_name, project_name
+from mirror.model.names import Filename, IndexName, digest, filename, index_name, project_name
 from mirror.plan.pins import every
 
 AHEAD = timedelta(days=1)
@@ -126,7 +127,8 @@ def expect_same_lists(
 ) -> None:
     """Raise `BundleError` unless the lists agree with each other and with the statement.
 
-    `target` are all blobs of the manifest, `held` is what it publishes.
+    `target` are all blobs of the manifest, `held` is what it publishes. What `withdrawn` says is shown to people, so
+    its names are names, and its marks are those of the manifest.
     """
     needed = set(target)
     strangers = [sha256 for sha256 in carried if sha256 not in needed]
@@ -137,15 +139,29 @@ def expect_same_lists(
     if len(carried) != bundle.carried.count:
         raise BundleError(f"{STATEMENT} says {bundle.carried.count} blobs, and {len(carried)} are listed; {_BROKEN}")
     count = 0
-    for line in withdrawn:
-        count += 1
-        project = held.get(line.index, {}).get(line.project)
-        now = project.by_name.get(line.file) if project is not None and not isinstance(line, Marked) else None
-        stays = isinstance(line, Gone) and now is not None and now.sha256 == line.sha256
-        if stays or (isinstance(line, Yanked) and (now is None or now.yanked is False)):
-            raise BundleError(f"{WITHDRAWN} and {MANIFEST} say different things of {line.project}; {_BROKEN}")
+    for (index, name), lines in itertools.groupby(withdrawn, lambda line: (line.index, line.project)):
+        project = held.get(index, {}).get(name)
+        files = project.by_name if project is not None else {}
+        for line in lines:
+            count += 1
+            if not _true(line, project, files):
+                raise BundleError(f"{WITHDRAWN} and {MANIFEST} say different things of {name[:80]!a}; {_BROKEN}")
     if count != bundle.withdrawn:
         raise BundleError(f"{STATEMENT} says {bundle.withdrawn} withdrawals, and {count} are listed; {_BROKEN}")
+
+
+def _true(line: Withdrawal, held: HeldProject | None, files: Mapping[Filename, Receipt]) -> bool:
+    """Whether `line` is so in the target, which has its project as `held` with `files`. Raises `BundleError`."""
+    if isinstance(line, Marked):
+        return held is not None and held.project.status == line.status
+    now = files.get(line.file)
+    if isinstance(line, Yanked):
+        return now is not None and now.yanked in ((line.reason,) if line.reason else (True, ""))
+    try:
+        named = project_name(line.project) == line.project and bool(index_name(line.index) and filename(line.file))
+    except InvalidName as error:
+        raise BundleError(f"{WITHDRAWN}: {error}; {_BROKEN}") from error
+    return named and (now is None or now.sha256 != line.sha256)
 
 
 def expect_identity(receipt: ImportReceipt, identity: str) -> Base:

@@ -191,6 +191,7 @@ CARRIED, REQUIRED = sorted([sha256("a"), sha256("b")])
 STAYING = receipt(yanked="bad")
 GONE = Gone(index=INDEX, project=PROJECT, file=filename("one-0.9.tar.gz"), sha256=sha256("old"))
 YANK = Yanked(index=INDEX, project=PROJECT, file=STAYING.filename, reason="bad")
+MARK = Marked(index=INDEX, project=PROJECT, status=Status())
 
 
 @pytest.mark.parametrize(
@@ -202,10 +203,18 @@ YANK = Yanked(index=INDEX, project=PROJECT, file=STAYING.filename, reason="bad")
         ({"bundle": _bundle(required=2)}, "required.txt.gz is not"),
         ({"bundle": _bundle(carried=Amount(count=2, bytes=100))}, "says 2 blobs, and 1 are listed"),
         ({"bundle": _bundle(withdrawn=1)}, "says 1 withdrawals, and 0 are listed"),
-        ({"withdrawn": [replace(GONE, file=STAYING.filename, sha256=STAYING.sha256)]}, "different things of one"),
-        ({"withdrawn": [replace(YANK, file=filename("one-0.9.tar.gz"))]}, "different things of one"),
-        ({"withdrawn": [replace(YANK, index=index_name("second"))]}, "different things of one"),
-        ({"withdrawn": [replace(YANK, file=receipt("2.0").filename)]}, "different things of one"),
+        ({"withdrawn": [replace(GONE, file=STAYING.filename, sha256=STAYING.sha256)]}, "different things of 'one'"),
+        ({"withdrawn": [replace(YANK, file=filename("one-0.9.tar.gz"))]}, "different things of 'one'"),
+        ({"withdrawn": [replace(YANK, index=index_name("second"))]}, "different things of 'one'"),
+        ({"withdrawn": [replace(YANK, file=receipt("2.0").filename)]}, "different things of 'one'"),
+        ({"withdrawn": [replace(YANK, reason="other")]}, "different things of 'one'"),
+        ({"withdrawn": [replace(YANK, reason="")]}, "different things of 'one'"),
+        ({"withdrawn": [replace(MARK, status=Status(status="archived"))]}, "different things of 'one'"),
+        ({"withdrawn": [replace(MARK, project=ProjectName("two"))]}, "different things of 'two'"),
+        ({"withdrawn": [replace(GONE, project=ProjectName("One"))]}, "different things of 'One'"),
+        ({"withdrawn": [replace(GONE, project=ProjectName("one\nsigned by"))]}, "is not a valid project name"),
+        ({"withdrawn": [replace(GONE, index=IndexName("\x1b[2J"))]}, "is not a valid index name"),
+        ({"withdrawn": [replace(GONE, file=Filename("\x1b[2J"))]}, "is not a valid file name"),
     ],
     ids=lambda value: str(value)[:60] if isinstance(value, str) else "",
 )
@@ -217,9 +226,8 @@ def test_lists_that_lie_are_refused(changes: dict[str, Any], said: str) -> None:
 
 def test_lists_that_agree_pass() -> None:
     """A file that comes back with other bytes is withdrawn as it was."""
-    lines: list[Withdrawal] = [GONE, replace(GONE, file=STAYING.filename), YANK]
-    lines.append(Marked(index=INDEX, project=PROJECT, status=Status()))
-    _lists(bundle=_bundle(withdrawn=4), withdrawn=lines)
+    lines: list[Withdrawal] = [GONE, replace(GONE, file=STAYING.filename), YANK, MARK]
+    _lists(withdrawn=[*lines, replace(YANK, file=receipt("2.1").filename, reason="")])
 
 
 def _lists(
@@ -229,7 +237,7 @@ def _lists(
     withdrawn: Sequence[Withdrawal] = (),
 ) -> None:
     bundle = bundle or _bundle(withdrawn=len(withdrawn))
-    held_now = _holdings(STAYING, receipt("2.0"))
+    held_now = _holdings(STAYING, receipt("2.0"), receipt("2.1", yanked=True))
     expect_same_lists(bundle, {CARRIED, REQUIRED}, carried, required, withdrawn, held_now)
 
 
