@@ -30,7 +30,7 @@ from mirror.model.bundle import (
 from mirror.model.files import Pin, Project, Receipt
 from mirror.model.holding import HeldProject, Holdings, Pins, all_files, differing
 from mirror.model.index import BESIDE_TREES, Tree
-from mirror.model.names import Filename, IndexName, digest, filename, index_name, project_name
+from mirror.model.names import Filename, IndexName, digest, distribution, filename, index_name, project_name
 from mirror.plan.pins import every
 
 AHEAD = timedelta(days=1)
@@ -101,14 +101,19 @@ def expect_sound(trees: Sequence[Tree], indexes: Sequence[IndexName], holdings: 
             index_name(index)
         for tree in trees:
             _expect_tree(tree, indexes)
+        if len({tree.name.lower() for tree in trees}) != len(trees):
+            raise BundleError(f"{MANIFEST} has two trees of one name; {_BROKEN}")
         for name, holding in holdings.items():
             for held in holding.values():
                 _expect_project(name, held.project)
                 files = held.files
+                if files and not held.project.held:
+                    raise BundleError(f"{MANIFEST} has files of {held.project.name}, which it does not hold; {_BROKEN}")
                 if len({receipt.filename for receipt in files}) != len(files):
                     raise BundleError(f"{MANIFEST} names a file of {held.project.name} twice; {_BROKEN}")
                 for receipt in files:
                     _expect_file(MANIFEST, held.project, receipt)
+                    distribution(receipt.filename, receipt.project, legacy=True)  # or it has no place on a page
                     if receipt.metadata_sha256 is not None and not _SHA256.fullmatch(receipt.metadata_sha256):
                         raise BundleError(f"{MANIFEST} has no usable digest for {receipt.filename}; {_BROKEN}")
         for pin in every(pins):
@@ -174,7 +179,8 @@ def expect_identity(receipt: ImportReceipt, identity: str) -> Base:
 
 def _expect_tree(tree: Tree, indexes: Sequence[IndexName]) -> None:
     index_name(tree.name)  # the same rules
-    if tree.name.lower() in BESIDE_TREES or not set(tree.indexes) <= set(indexes):
+    members = set(tree.indexes)
+    if tree.name.lower() in BESIDE_TREES or not members <= set(indexes) or not 0 < len(members) == len(tree.indexes):
         raise BundleError(f"{MANIFEST} has a tree {tree.name} that cannot be; {_BROKEN}")
 
 

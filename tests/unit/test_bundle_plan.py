@@ -165,19 +165,30 @@ def test_a_file_that_no_sync_could_have_written_is_refused(wrong: dict[str, Any]
         expect_sound([TREE], [INDEX], {}, {INDEX: {pin.filename: pin}})
 
 
+@pytest.mark.parametrize("name", ["two-1.0-py3-none-any.whl", "one-1.0.txt", "one-x-py3-none-any.whl"])
+def test_a_file_that_no_page_can_show_is_refused(name: str) -> None:
+    """It would be found when its bytes are served already, under names that no page has."""
+    with pytest.raises(BundleError, match="nothing was published"):
+        expect_sound([TREE], [INDEX], _holdings(receipt(filename=Filename(name))), {})
+
+
 @pytest.mark.parametrize(
     ("trees", "indexes", "holdings"),
     [
         ([Tree(name=TreeName("../up"), indexes=())], [INDEX], {}),
         ([Tree(name=TreeName("Manifest.jsonl"), indexes=())], [INDEX], {}),
         ([Tree(name=TreeName("all"), indexes=(IndexName("second"),))], [INDEX], {}),
+        ([Tree(name=TreeName("all"), indexes=())], [INDEX], {}),
+        ([Tree(name=TreeName("all"), indexes=(INDEX, INDEX))], [INDEX], {}),
+        ([TREE, TREE], [INDEX], {}),
+        ([TREE, Tree(name=TreeName("First"), indexes=(INDEX,))], [INDEX], {}),
         ([TREE], [IndexName("a/b")], {}),
         ([TREE], [INDEX], {IndexName(".."): {}}),
         ([TREE], [INDEX], _holdings(project=held(index="second"))),
         ([TREE], [INDEX], _holdings(project=replace(held(), project=replace(held().project, name=ProjectName("One"))))),
+        ([TREE], [INDEX], _holdings(project=replace(held(receipt()), project=replace(held().project, held=False)))),
         ([TREE], [INDEX], _holdings(receipt(), receipt(sha256=sha256("second")))),
     ],
-    ids=["tree", "file beside", "unknown index", "index", "dots", "other index", "not normalised", "twice"],
 )
 def test_names_that_no_sync_could_have_written_are_refused(
     trees: Sequence[Tree], indexes: Sequence[IndexName], holdings: Holdings
