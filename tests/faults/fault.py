@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+from tests.faults.border import Crossing
 from tests.faults.stage import Scheme, Stage, Where, the_file
 from tests.site import Outcome
 from tests.world import Fault as Spoil
@@ -59,7 +60,7 @@ class Fault:
 
     number: int
     title: str
-    cases: Mapping[str, Case] = field(default_factory=dict)
+    cases: Mapping[str, Case | Crossing] = field(default_factory=dict)
     cannot: str = ""
     """Why it is not tested here, if it is not."""
 

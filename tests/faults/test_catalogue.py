@@ -11,6 +11,7 @@ import pytest
 from _pytest.mark.structures import ParameterSet
 
 from tests.faults import verdict
+from tests.faults.border import Border, Crossing, Pristine
 from tests.faults.catalogue import CATALOGUE
 from tests.faults.fault import Case
 from tests.faults.stage import Stage
@@ -18,7 +19,7 @@ from tests.invariants import served
 from tests.world import World
 
 
-def _parameter(number: int, name: str, case: Case) -> ParameterSet:
+def _parameter(number: int, name: str, case: Case | Crossing) -> ParameterSet:
     marks = [pytest.mark.fault(number)]
     if case.defect:
         marks.append(pytest.mark.xfail(reason=case.defect, strict=True))
@@ -27,10 +28,17 @@ def _parameter(number: int, name: str, case: Case) -> ParameterSet:
 
 pytestmark = pytest.mark.system  # strace, faketime, root; each case says what it needs
 
-CASES = [_parameter(fault.number, name, case) for fault in CATALOGUE for name, case in fault.cases.items()]
+
+def _cases(kind: type[Case | Crossing]) -> list[ParameterSet]:
+    return [
+        _parameter(fault.number, name, case)
+        for fault in CATALOGUE
+        for name, case in fault.cases.items()
+        if isinstance(case, kind)
+    ]
 
 
-def _skip_where_something_is_missing(case: Case) -> None:
+def _skip_where_something_is_missing(case: Case | Crossing) -> None:
     path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
     for need in case.needs:
         if need == "root" and os.geteuid() != 0:
@@ -39,7 +47,7 @@ def _skip_where_something_is_missing(case: Case) -> None:
             pytest.skip(f"needs the program {need}")
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", _cases(Case))
 def test_a_fault_is_survived(case: Case, tmp_path: Path, world: World) -> None:
     """Nothing served is lost or wrong, the honest index goes on, the fault is named, and the next run makes it good."""
     _skip_where_something_is_missing(case)
@@ -54,6 +62,15 @@ def test_a_fault_is_survived(case: Case, tmp_path: Path, world: World) -> None:
             stage.last = case.run(stage)
             verdict.judge(stage, case, before)
         verdict.converge(stage, case)
+
+
+@pytest.mark.parametrize("case", _cases(Crossing))
+def test_a_fault_of_a_bundle_is_survived(case: Crossing, tmp_path: Path, pristine: Pristine) -> None:
+    """It is refused in its words, nothing is published but all of a right bundle, and the right one comes in later."""
+    _skip_where_something_is_missing(case)
+    with ExitStack() as stack:
+        place = tmp_path if case.place is None else stack.enter_context(case.place(tmp_path))
+        case.judge(Border(pristine, tmp_path, place, volumes=case.volumes))
 
 
 def test_the_catalogue_is_complete() -> None:
