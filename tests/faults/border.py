@@ -145,7 +145,7 @@ class Border:
 
     def receipts(self) -> set[str]:
         """The names of the receipts inside."""
-        return {path.name for path in (self.root / "state" / "imports").iterdir()}
+        return {path.name for path in (self.root / "state" / "imports").glob("*")}
 
     @property
     def sequence(self) -> int:
@@ -192,6 +192,8 @@ class Crossing:
     """Whether the blobs are in volumes."""
     exports: bool = False
     """Whether `run` is an export, which must leave no bundle, or the whole one."""
+    fresh: bool = False
+    """Whether the inside has nothing yet, though the bundle is a delta."""
     again: bool = False
     """Whether `run` imports the right bundle first."""
     place: Place | None = None
@@ -209,8 +211,10 @@ class Crossing:
         """Strike, see that nothing but what had to happen did, and that the right bundle comes in afterwards."""
         if self.exports:
             border.take_outside()
+        if self.fresh:
+            shutil.rmtree(border.root)
         before, beside, receipts = gap.content(border.root), border.beside(), border.receipts()
-        assert before == border.pristine.before
+        assert before == ({} if self.fresh else border.pristine.before)
         with self.play(border):
             outcome = self.run(border)
             assert outcome.code in self.codes, f"{outcome.code}\n{outcome.err}"
@@ -238,6 +242,8 @@ class Crossing:
         clean.__dict__ |= border.__dict__
         clean.scan, clean.intake, clean.top, clean.signers = (), {}, {"min-free": 0}, border.pristine.gap.signers
         clean.target = border.bundle if self.exports else border.good
+        if self.fresh:
+            gap.imported(clean.site, border.pristine.full)
         there = clean.has_receipt
         outcome = clean.imports()
         assert (outcome.code, "imported already" in outcome.err) == ((1, True) if there else (0, False)), outcome.err

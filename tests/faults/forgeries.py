@@ -171,3 +171,21 @@ def _digests(records: Iterable[Record]) -> set[str]:
 
 def _done(change: Callable[[Record], object], predicate: Record) -> None:
     change(predicate)
+
+
+def seal_sums(border: Border) -> None:
+    """Have the statement be about `SHA256SUMS` as it is now."""
+    statement = json.loads((border.bundle / STATEMENT).read_bytes())
+    statement["subject"][0]["digest"]["sha256"] = hashlib.sha256((border.bundle / SUMS).read_bytes()).hexdigest()
+    gap.sign(border.bundle, border.key, json.dumps(statement, indent=2).encode() + b"\n")
+
+
+def repacked(name: str, change: Callable[[bytes], bytes]) -> Change:
+    """A list is compressed in another way."""
+
+    def forge(border: Border) -> None:
+        path = border.bundle / name
+        path.write_bytes(change(path.read_bytes()))
+        gap.reseal(border.bundle, border.key)
+
+    return forge
