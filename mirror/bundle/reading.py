@@ -37,6 +37,8 @@ from mirror.model.bundle import (
 )
 
 _LINE = 16 << 20  # bytes of the longest line of a list
+_UNPACKED, _RATIO = 32 << 20, 100
+"""A list unpacks to so many bytes at most, and so many for each packed one: each line of a real one has a digest."""
 _PIECE = 1 << 20
 _FEED = 1 << 16  # compressed bytes at a time: what zlib does not take at once is copied
 _SEAL = {STATEMENT: 1 << 20, SSHSIG: 1 << 16, DSSE: 4 << 20}
@@ -213,6 +215,7 @@ class _Unpacked(io.RawIOBase):
 
     def __init__(self, name: str, data: bytes) -> None:
         self._name, self._data, self._place = name, memoryview(data), 0
+        self._left = _UNPACKED + _RATIO * len(data)
         self._inflate = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
 
     def readable(self) -> bool:
@@ -224,6 +227,9 @@ class _Unpacked(io.RawIOBase):
                 rest = self._inflate.unconsumed_tail or self._feed()
                 if unpacked := self._inflate.decompress(rest, len(buffer)):
                     buffer[: len(unpacked)] = unpacked
+                    self._left -= len(unpacked)
+                    if self._left < 0:
+                        raise BundleError(f"{self._name} unpacks to more than any list does; it cannot be imported")
                     return len(unpacked)
                 if not rest:
                     raise BundleError(f"{self._name} ends in the middle; it cannot be imported")

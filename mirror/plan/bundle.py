@@ -96,13 +96,13 @@ def expect_importable(bundle: Bundle, admitted: bool, before: Sequence[ImportRec
 
 def expect_sound(trees: Sequence[Tree], indexes: Sequence[IndexName], holdings: Holdings, pins: Pins) -> None:
     """Raise `BundleError` unless every name and digest of a manifest is one that a sync could have written."""
+    sizes = blobs(holdings)
     try:
         for index in (*indexes, *holdings, *pins):
             index_name(index)
         for tree in trees:
             _expect_tree(tree, indexes)
-        if len({tree.name.lower() for tree in trees}) != len(trees):
-            raise BundleError(f"{MANIFEST} has two trees of one name; {_BROKEN}")
+        _expect_all_trees(trees, (name for name, holding in holdings.items() if holding))
         for name, holding in holdings.items():
             for held in holding.values():
                 _expect_project(name, held.project)
@@ -114,6 +114,8 @@ def expect_sound(trees: Sequence[Tree], indexes: Sequence[IndexName], holdings: 
                 for receipt in files:
                     _expect_file(MANIFEST, held.project, receipt)
                     distribution(receipt.filename, receipt.project, legacy=True)  # or it has no place on a page
+                    if receipt.size != sizes[receipt.sha256]:
+                        raise BundleError(f"{MANIFEST} has two sizes for the blob of {receipt.filename}; {_BROKEN}")
                     if receipt.metadata_sha256 is not None and not _SHA256.fullmatch(receipt.metadata_sha256):
                         raise BundleError(f"{MANIFEST} has no usable digest for {receipt.filename}; {_BROKEN}")
         for pin in every(pins):
@@ -182,6 +184,14 @@ def _expect_tree(tree: Tree, indexes: Sequence[IndexName]) -> None:
     members = set(tree.indexes)
     if tree.name.lower() in BESIDE_TREES or not members <= set(indexes) or not 0 < len(members) == len(tree.indexes):
         raise BundleError(f"{MANIFEST} has a tree {tree.name} that cannot be; {_BROKEN}")
+
+
+def _expect_all_trees(trees: Sequence[Tree], indexes: Iterable[IndexName]) -> None:
+    """Each tree has a name of its own, whatever a file system makes of case, and each of `indexes` is in one."""
+    if len({tree.name.lower() for tree in trees}) != len(trees):
+        raise BundleError(f"{MANIFEST} has two trees of one name; {_BROKEN}")
+    if hidden := set(indexes).difference(*(tree.indexes for tree in trees)):
+        raise BundleError(f"{MANIFEST} has no tree for the index {min(hidden)}; {_BROKEN}")
 
 
 def _expect_project(index: IndexName, project: Project) -> None:

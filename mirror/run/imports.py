@@ -26,6 +26,7 @@ from mirror.model.bundle import ImportReceipt, moment_text
 from mirror.model.files import Receipt
 from mirror.model.holding import all_files
 from mirror.model.names import Filename, IndexName, ProjectName
+from mirror.plan.bundle import blobs
 from mirror.plan.compare import Changes, compare
 from mirror.plan.merge import merge
 from mirror.run.night import interruptible
@@ -154,10 +155,11 @@ class _Import:
 
     async def _take_all(self, stop: Stop) -> None:
         """Have all blobs in the store. Raises `BundleError` when one is missing, damaged or infected."""
-        for sha256 in await self._store.intake.missing(self._opened.required):
+        sizes = blobs(self._opened.state.holdings)
+        for sha256 in await self._store.intake.missing({sha256: sizes[sha256] for sha256 in self._opened.required}):
             self._verdicts[sha256] = Verdict.MISSING, None
         self._expect_all("are neither here nor carried, so export again from a base that is here, or in full")
-        coming = set(await self._store.intake.missing([source.sha256 for source in self._opened.sources]))
+        coming = set(await self._store.intake.missing({source.sha256: source.size for source in self._opened.sources}))
         size = sum(source.size for source in self._opened.sources if source.sha256 in coming)
         await self._store.intake.expect_room(size)
         waiting = iter(self._opened.sources)

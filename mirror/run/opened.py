@@ -7,6 +7,7 @@ hostile until all of that holds.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -32,6 +33,7 @@ from mirror.plan.bundle import blobs, expect_importable, expect_same_lists, expe
 from mirror.store import manifest
 from mirror.store.manifest import State
 
+_DIGEST = re.compile(rb"[0-9a-f]{64}\n")
 _BROKEN = "export it again; nothing was published"
 
 
@@ -79,7 +81,7 @@ def open_bundle(directory: Path, trust: Trust, before: Sequence[ImportReceipt], 
 def _pins(lines: Iterable[bytes]) -> Pins:
     try:
         return manifest.parse_pins(lines)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"{PINS} cannot be read: {error}; {_BROKEN}") from error
 
 
@@ -89,7 +91,7 @@ def _state(lines: Iterable[bytes], bundle: Bundle, pins: Pins) -> State:
         state = manifest.parse(lines, bundle.target.generation, pins)
     except manifest.UnknownForm as error:
         raise BundleError(f"{MANIFEST} {error}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"{MANIFEST} cannot be read: {error}; {_BROKEN}") from error
     value = hashlib.sha256()
     for piece in manifest.encode(state.header.trees, state.holdings, state.header.renderer):
@@ -105,7 +107,10 @@ def _required(lines: Iterable[bytes], count: int) -> tuple[str, ...]:
     for line in lines:
         if len(found) == count:
             raise BundleError(f"{REQUIRED} is longer than {STATEMENT} says; {_BROKEN}")
-        found.append(line.decode("ascii", "replace").rstrip("\n"))
+        sha256 = line[:-1].decode("ascii", "replace")
+        if not _DIGEST.fullmatch(line) or (found and sha256 <= found[-1]):
+            raise BundleError(f"{REQUIRED} has a line that is no sha256, or not in order; {_BROKEN}")
+        found.append(sha256)
     return tuple(found)
 
 
@@ -117,6 +122,6 @@ def _withdrawn(lines: Iterable[bytes], count: int) -> tuple[Withdrawal, ...]:
             raise BundleError(f"{WITHDRAWN} is longer than {STATEMENT} says; {_BROKEN}")
         try:
             found.append(decoder.decode(line))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BundleError(f"{WITHDRAWN} cannot be read: {error}; {_BROKEN}") from error
     return tuple(found)

@@ -166,11 +166,15 @@ def files_below(directory: Path) -> Iterator[Path]:
 
 def there(path: Name) -> bool:
     """Whether `path` is the name of anything. Raises OSError when that cannot be told."""
+    return size_of(path) is not None
+
+
+def size_of(path: Name) -> int | None:
+    """How many bytes `path` has; None: it is the name of nothing. Raises OSError when that cannot be told."""
     try:
-        os.stat(path)
+        return os.stat(path).st_size
     except (FileNotFoundError, NotADirectoryError):
-        return False
-    return True
+        return None
 
 
 def make_directories(path: Name, made: set[str]) -> bool:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from mirror.errors import BundleError, StoreError
 from mirror.model.files import Receipt
 from mirror.model.holding import Holdings, all_files, differing
-from mirror.store.disk import create, flush, off_loop, there, write_all
+from mirror.store.disk import create, flush, off_loop, size_of, there, write_all
 from mirror.store.layout import Layout
 from mirror.store.shelves import Shelves, holds
 
@@ -60,9 +60,9 @@ class Intake:
             what = f"the bundle needs {size} bytes, {free} are free below {self._layout.root}"
             raise StoreError(f"{what}, and min-free is {self._min_free}; run mirror gc, or make room")
 
-    async def missing(self, digests: Collection[str]) -> list[str]:
-        """Which blobs are not there. Raises `StoreError`."""
-        return await off_loop(self._missing, digests)
+    async def missing(self, sizes: Mapping[str, int | None]) -> list[str]:
+        """Which blobs are not there, or with another size, in bytes; None is any. Raises `StoreError`."""
+        return await off_loop(self._missing, sizes)
 
     async def take(self, source: Bytes, stopped: Callable[[], bool]) -> Path | None:
         """Copy `source` to a private file, proven; None: its blob is there, proven as well.
@@ -86,8 +86,9 @@ class Intake:
         """
         await off_loop(self._name, before, after, fresh)
 
-    def _missing(self, digests: Collection[str]) -> list[str]:
-        return [sha256 for sha256 in digests if not there(self._layout.blob_name(sha256))]
+    def _missing(self, sizes: Mapping[str, int | None]) -> list[str]:
+        found = ((sha256, size, size_of(self._layout.blob_name(sha256))) for sha256, size in sizes.items())
+        return [sha256 for sha256, size, here in found if here is None or size not in (None, here)]
 
     def _take(self, source: Bytes, stopped: Callable[[], bool]) -> Path | None:
         if stopped():

@@ -262,8 +262,8 @@ FAULTS = (
         82,
         "volumes in another order, or of another bundle",
         {
-            "swapped": refused("not the part of the archive", _swapped, volumes=True),
-            "first": refused("not the part of the archive", _volume_of_another, volumes=True),
+            "swapped": refused("not what an export writes there", _swapped, volumes=True),
+            "first": refused("not what an export writes there", _volume_of_another, volumes=True),
             "lists": refused("not what was signed", _from_another("manifest.jsonl.gz")),
             "sums": refused("at most \\d+ belong there|not what was signed", _from_another(SUMS)),
             "statement": refused("no signature of statement.json", _from_another(STATEMENT)),

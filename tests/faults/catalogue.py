@@ -5,7 +5,15 @@ from __future__ import annotations
 from tests.faults import bundles, contents, credentials, disks, lies, runs, transfers
 from tests.faults.fault import Fault
 
-_GROUPS = (transfers.FAULTS, lies.FAULTS, credentials.FAULTS, disks.FAULTS, runs.FAULTS, bundles.FAULTS, contents.FAULTS)
+_GROUPS = (
+    transfers.FAULTS,
+    lies.FAULTS,
+    credentials.FAULTS,
+    disks.FAULTS,
+    runs.FAULTS,
+    bundles.FAULTS,
+    contents.FAULTS,
+)
 CATALOGUE: tuple[Fault, ...] = tuple(
     sorted((fault for group in _GROUPS for fault in group), key=lambda fault: fault.number)
 )

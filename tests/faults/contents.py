@@ -32,6 +32,7 @@ from tests.faults.forgeries import (
 _STRANGER = build_wheel("stranger", "1.0")
 _ZEROS = "0" * 64
 _OTHER_WORDS = "is not the list that an export writes"
+_NO_DIGEST = "required.txt.gz has a line that is no sha256"
 _NOT_NEEDED = "required.txt.gz is not what the manifest needs"
 
 
@@ -129,13 +130,25 @@ def _as_metadata(records: list[Record]) -> None:
     records.insert(place + 1, new | {"filename": f"{NEW.filename}.metadata"})
 
 
+def _another(**changes: Any) -> Callable[[Border], None]:
+    """The new file is there under another name as well, with other facts."""
+
+    def change(records: list[Record]) -> None:
+        place = next(number for number, record in enumerate(records) if record.get("filename") == NEW.filename)
+        plain = {name: value for name, value in records[place].items() if name != "digests"}
+        records.insert(place, plain | {"filename": "one-1.1.post1.tar.gz"} | changes)
+        records[place : place + 2] = sorted(records[place : place + 2], key=lambda record: record["filename"])
+
+    return manifest(change)
+
+
 def _of(name: str, records: list[Record]) -> Record:
     return next(record for record in records if record.get("filename") == name)
 
 
 def _nested(name: str) -> Callable[[Border], None]:
     """The last line of a list has a million levels."""
-    line = b'{"kind":"file","x":' + b"[" * 1_000_000 + b"\n"
+    line = b'{"x":' + b"[" * 1_000_000 + b"\n"
     if name == MANIFEST:
         return lambda border: forgeries.seal_manifest(border, [*gap.lines(border.bundle, name), line])
     if name == WITHDRAWN:
@@ -143,10 +156,22 @@ def _nested(name: str) -> Callable[[Border], None]:
     return listed(name, lambda lines: [*lines, line])
 
 
-def _bomb(name: str, size: int, *, lines: bool) -> Crossing:
-    says = f"{name} (has a line of more than|cannot be read|is longer)|{_NOT_NEEDED}"
-    play = spoilt(packed(name, lambda: forgeries.bomb(size, lines=lines)))
+def _bomb(name: str, *, lines: bool) -> Crossing:
+    says = f"{name} (has a line of more than|cannot be read|has a line that is no sha256)"
+    play = spoilt(packed(name, lambda: forgeries.bomb(lines=lines)))
     return Crossing(play=play, says=says, run=Border.imports_in_a_process)
+
+
+def _repeated(name: str, amount: str, times: int) -> Crossing:
+    """The last line of a list so often that it takes some hundred MiB, and the statement agrees."""
+
+    def change(border: Border) -> None:
+        lines = gap.lines(border.bundle, name)
+        forgeries.packed(name, lambda: forgeries.bomb_of(b"".join(lines), lines[-1], times))(border)
+        gap.reseal(border.bundle, border.key, lambda it: it.update({amount: len(lines) + times} if amount else {}))
+
+    says = f"{name} unpacks to more than any list does|{_NO_DIGEST}"
+    return Crossing(play=spoilt(change), says=says, run=Border.imports_in_a_process)
 
 
 _NAMES = {
@@ -168,7 +193,13 @@ _NAMES = {
     "look-alike": "twо-1.0.tar.gz",  # noqa: RUF001 - which is the point
 }
 _NUMBERS = {"negative": -1, "2-to-63": 2**63, "2-to-64": 2**64, "huge": 10**3000}
-_DIGESTS = {"upper": "A" * 64, "short": "a" * 63, "long": "a" * 65, "path": "../" + "a" * 61, "newline": "a" * 64 + "\n"}
+_DIGESTS = {
+    "upper": "A" * 64,
+    "short": "a" * 63,
+    "long": "a" * 65,
+    "path": "../" + "a" * 61,
+    "newline": "a" * 64 + "\n",
+}
 
 FAULTS = (
     Fault(
@@ -176,15 +207,19 @@ FAULTS = (
         "a blob list that lies",
         {
             "stranger": refused("carries blobs that its manifest does not need", _with_a_stranger),
-            "omitted": refused("files below blobs|is not what the manifest", carrying(lambda blobs: blobs[1:], count=-1)),
+            "omitted": refused(
+                "files below blobs|is not what the manifest", carrying(lambda blobs: blobs[1:], count=-1)
+            ),
             "invented": refused("does not need", carrying(lambda blobs: [_ZEROS, *blobs], count=1)),
             "count-less": refused("at most \\d+ belong there", said(lambda it: it["carried"].update(count=3))),
             "count-more": refused("another number of lines", said(lambda it: it["carried"].update(count=5))),
-            "count-vast": refused("more lines than this version reads", said(lambda it: it["carried"].update(count=2**53 - 1))),
+            "count-vast": refused(
+                "more lines than this version reads", said(lambda it: it["carried"].update(count=2**53 - 1))
+            ),
             "bytes-less": refused("the files below blobs have", said(lambda it: it["carried"].update(bytes=42_000))),
             "bytes-more": refused("the files below blobs have", said(lambda it: it["carried"].update(bytes=2**53 - 1))),
             "bytes-less-in-volumes": refused(
-                "not the part of the archive", said(lambda it: it["carried"].update(bytes=42_000)), volumes=True
+                "not what an export writes there", said(lambda it: it["carried"].update(bytes=42_000)), volumes=True
             ),
             "bytes-more-in-volumes": refused(
                 "bytes less than statement.json says", said(lambda it: it["carried"].update(bytes=43_000)), volumes=True
@@ -209,7 +244,9 @@ FAULTS = (
             ),
             "return-more": refused("at most \\d+ belong there", _sums(lambda text: text.replace("\n", "\r\n", 1))),
             "no-end": refused("another number of lines", _sums(lambda text: text[:-1])),
-            "blob-of-zeros": refused("1 blobs were refused: first/one-1.1.*other bytes", _blob(lambda data: bytes(len(data)))),
+            "blob-of-zeros": refused(
+                "1 blobs were refused: first/one-1.1.*other bytes", _blob(lambda data: bytes(len(data)))
+            ),
             "blobs-exchanged": refused("has \\d+ bytes in the bundle and|were refused", _exchanged),
             "required-short": refused(_NOT_NEEDED, listed(REQUIRED, lambda lines: lines[1:])),
             "required-short-and-counted": refused(_NOT_NEEDED, counted(REQUIRED, "required", lambda lines: lines[1:])),
@@ -219,15 +256,23 @@ FAULTS = (
             "required-long-and-counted": refused(
                 _NOT_NEEDED, counted(REQUIRED, "required", lambda lines: [*lines, f"{'f' * 64}\n".encode()])
             ),
-            "required-other": refused(_NOT_NEEDED, listed(REQUIRED, lambda lines: [*lines[1:], f"{'f' * 64}\n".encode()])),
-            "required-unsorted": refused(_NOT_NEEDED, listed(REQUIRED, lambda lines: reversed(lines))),
-            "required-twice": refused(_NOT_NEEDED, listed(REQUIRED, lambda lines: [lines[0], lines[0], *lines[2:]])),
-            "required-upper": refused(_NOT_NEEDED, listed(REQUIRED, lambda lines: [line.upper() for line in lines])),
-            "required-spaces": refused(_NOT_NEEDED, listed(REQUIRED, lambda lines: [b" " + lines[0], *lines[1:]])),
-            "required-no-ascii": refused(_NOT_NEEDED, listed(REQUIRED, lambda lines: [b"\xff" * 64 + b"\n", *lines[1:]])),
-            "required-count": refused("longer than statement.json|" + _NOT_NEEDED, said(lambda it: it.update(required=5))),
+            "required-other": refused(
+                _NOT_NEEDED, listed(REQUIRED, lambda lines: [*lines[1:], f"{'f' * 64}\n".encode()])
+            ),
+            "required-unsorted": refused(_NO_DIGEST, listed(REQUIRED, lambda lines: reversed(lines))),
+            "required-twice": refused(_NO_DIGEST, listed(REQUIRED, lambda lines: [lines[0], lines[0], *lines[2:]])),
+            "required-upper": refused(_NO_DIGEST, listed(REQUIRED, lambda lines: [line.upper() for line in lines])),
+            "required-spaces": refused(_NO_DIGEST, listed(REQUIRED, lambda lines: [b" " + lines[0], *lines[1:]])),
+            "required-no-ascii": refused(
+                _NO_DIGEST, listed(REQUIRED, lambda lines: [b"\xff" * 64 + b"\n", *lines[1:]])
+            ),
+            "required-count": refused(
+                "longer than statement.json|" + _NOT_NEEDED, said(lambda it: it.update(required=5))
+            ),
             "withdrawn-short": refused("says 2 withdrawals, and 1", listed(WITHDRAWN, lambda lines: lines[1:])),
-            "withdrawn-long": refused("longer than statement.json", listed(WITHDRAWN, lambda lines: [*lines, lines[0]])),
+            "withdrawn-long": refused(
+                "longer than statement.json", listed(WITHDRAWN, lambda lines: [*lines, lines[0]])
+            ),
             "withdrawn-count": refused("says 3 withdrawals, and 2", said(lambda it: it.update(withdrawn=3))),
             "withdrawn-and-there": refused(
                 "say different things of one",
@@ -248,14 +293,13 @@ FAULTS = (
         {
             "fresh-root": refused("4 blobs are neither here nor carried", lambda _: None, fresh=True),
             "one-blob": refused(
-                "1 blobs are neither here nor carried.*first/other-1.0.tar.gz \\(missing\\)",
-                manifest(
-                    lambda records: records.insert(
-                        4, _of(NEW.filename, records) | {"filename": "other-1.0.tar.gz", "sha256": "f" * 64, "digests": []}
-                    )
-                ),
+                r"1 blobs are neither here nor carried.*first/one-1.1.post1.tar.gz \(missing\)",
+                _another(sha256="f" * 64),
             ),
-            "other-size-of-what-is-here": refused("has|neither", manifest(lambda records: _of(OLD.filename, records).update(size=5))),
+            "other-size-of-what-is-here": refused(
+                r"1 blobs are neither here nor carried.*first/one-1.0-py3-none-any.whl \(missing\)",
+                manifest(lambda records: _of(OLD.filename, records).update(size=5)),
+            ),
         },
     ),
     Fault(
@@ -284,10 +328,19 @@ FAULTS = (
                 {
                     "tree-manifest": _tree(name="manifest.jsonl"),
                     "tree-pins": _tree(name="pins.jsonl"),
-                    "tree-packages": _tree(name="packages"),
                     "tree-of-nothing-known": _tree(indexes=["third"]),
-                    "tree-twice": _tree(name="all"),
-                    "tree-twice-but-for-case": _tree(name="All"),
+                    "tree-with-an-index-twice": _tree(indexes=["first", "first"]),
+                },
+            ),
+            **variants(
+                "has two trees of one name",
+                {"tree-twice": _tree(name="all"), "tree-twice-but-for-case": _tree(name="All")},
+            ),
+            **variants(
+                "no tree for the index first",
+                {
+                    "no-trees": _header(trees=[]),
+                    "no-tree": _header(trees=[{"name": "second", "indexes": ["second"]}]),
                 },
             ),
             **variants(
@@ -297,13 +350,14 @@ FAULTS = (
                     "file-of-another-index": file(index="first"),
                     "project-of-another-index": project(index="first"),
                     "indexes-twice": _header(indexes=["first", "first", "second"]),
-                    "indexes-unknown": _header(indexes=["first", "second", "third"], trees=[]),
                     "indexes-unsorted": _header(indexes=["second", "first"]),
                 },
             ),
             "file-twice": refused("names a file of two twice", _twice()),
             "file-twice-with-other-bytes": refused("names a file of two twice", _twice(sha256=NEW.sha256, size=41096)),
-            "file-named-as-metadata": refused("cannot be|names", manifest(_as_metadata)),
+            "file-named-as-metadata": refused("is neither a wheel nor an sdist", manifest(_as_metadata)),
+            "file-that-is-none": refused("is neither a wheel nor an sdist", file(filename="index.html")),
+            "file-of-a-stranger": refused("belongs to project one, not to two", file(filename="one-1.0.tar.gz")),
         },
     ),
     Fault(
@@ -312,22 +366,31 @@ FAULTS = (
         {
             **variants(
                 "size|cannot be read|bytes in the bundle",
-                {f"size-{key}": manifest(lambda records, value=value: _of(NEW.filename, records).update(size=value)) for key, value in _NUMBERS.items()},
+                {
+                    f"size-{key}": manifest(lambda records, value=value: _of(NEW.filename, records).update(size=value))
+                    for key, value in _NUMBERS.items()
+                },
             ),
-            **variants("no usable digest|is not a valid|not what the manifest", {f"digest-{key}": file(sha256=value) for key, value in _DIGESTS.items()}),
-            **variants("no usable digest|not what the manifest", {f"metadata-{key}": file(metadata_sha256=value) for key, value in _DIGESTS.items()}),
-            **variants("no usable digest|is not a valid", {f"pin-digest-{key}": pin(sha256=value) for key, value in _DIGESTS.items()}),
             **variants(
-                "cannot be read|not written as an export|not a valid|digest",
+                "no usable digest|is not a valid|not what the manifest",
+                {f"digest-{key}": file(sha256=value) for key, value in _DIGESTS.items()},
+            ),
+            **variants(
+                "no usable digest|not what the manifest",
+                {f"metadata-{key}": file(metadata_sha256=value) for key, value in _DIGESTS.items()},
+            ),
+            **variants(
+                "no usable digest|is not a valid",
+                {f"pin-digest-{key}": pin(sha256=value) for key, value in _DIGESTS.items()},
+            ),
+            **variants(
+                "cannot be read|not written as an export|not a valid|digest|cannot be there",
                 {
                     "no-digest": manifest(lambda records: records[-1].pop("sha256")),
                     "no-size": manifest(lambda records: records[-1].pop("size")),
                     "size-text": file(size="917"),
                     "size-float": file(size=917.5),
                     "size-true": file(size=True),
-                    "two-sizes-of-one-blob": manifest(
-                        lambda records: records.insert(4, _of(NEW.filename, records) | {"filename": "other-1.0.tar.gz", "size": 1})
-                    ),
                     "other-algorithm": file(digests=[{"algorithm": "md4", "hex": "0" * 32}]),
                     "other-hex": file(digests=[{"algorithm": "sha512", "hex": "../" * 42}]),
                     "yank-number": file(yanked=5),
@@ -342,7 +405,13 @@ FAULTS = (
                     "pins-count": listed(PINS, lambda lines: [b"2\n", *lines[1:]]),
                     "pins-count-huge": listed(PINS, lambda lines: [b"9" * 10_000 + b"\n", *lines[1:]]),
                     "pins-count-text": listed(PINS, lambda lines: [b"one\n", *lines[1:]]),
-                    "pins-nothing": listed(PINS, lambda _: []),
+                },
+            ),
+            **variants(
+                "two sizes for the blob",
+                {
+                    "two-sizes-the-first-lies": _another(filename="one-1.1-0-py3-none-any.whl", size=1),
+                    "two-sizes-the-last-lies": _another(size=1),
                 },
             ),
             **variants(
@@ -354,7 +423,9 @@ FAULTS = (
                     "other-schema": _header(schema=2),
                     "other-order": manifest(lambda records: records.insert(1, records.pop())),
                     "no-project": manifest(lambda records: records.pop(1)),
-                    "blank-line": lambda border: forgeries.seal_manifest(border, [*gap.lines(border.bundle, MANIFEST), b"\n"]),
+                    "blank-line": lambda border: forgeries.seal_manifest(
+                        border, [*gap.lines(border.bundle, MANIFEST), b"\n"]
+                    ),
                     "no-utf-8": lambda border: forgeries.seal_manifest(
                         border, [line.replace(b"broken", b"br\xffken") for line in gap.lines(border.bundle, MANIFEST)]
                     ),
@@ -364,7 +435,8 @@ FAULTS = (
                 },
             ),
             "no-newline": refused(
-                "ends in the middle of a line", lambda border: forgeries.seal_manifest(border, [b"".join(gap.lines(border.bundle, MANIFEST))[:-1]])
+                "ends in the middle of a line",
+                lambda border: forgeries.seal_manifest(border, [b"".join(gap.lines(border.bundle, MANIFEST))[:-1]]),
             ),
             "other-generation": refused(
                 "which is not|not the one that", said(lambda it: it["target"].update(manifest=_ZEROS))
@@ -375,9 +447,15 @@ FAULTS = (
         93,
         "lists that burst: bombs, a line without an end, a million levels",
         {
-            **{f"line-{name}": _bomb(name, 1 << 30, lines=False) for name in LISTS},
-            **{f"lines-{name}": _bomb(name, 1 << 30, lines=True) for name in LISTS},
-            **{f"levels-{name}": refused("cannot be read|cannot be imported|longer|is not what", _nested(name)) for name in LISTS},
+            **{f"line-{name}": _bomb(name, lines=False) for name in LISTS},
+            **{f"lines-{name}": _bomb(name, lines=True) for name in (MANIFEST, REQUIRED)},
+            f"again-{MANIFEST}": _repeated(MANIFEST, "", 800_000),
+            f"again-{REQUIRED}": _repeated(REQUIRED, "required", 4_000_000),
+            f"again-{WITHDRAWN}": _repeated(WITHDRAWN, "withdrawn", 2_000_000),
+            **{
+                f"levels-{name}": refused("cannot be read|cannot be imported|longer|is not what", _nested(name))
+                for name in LISTS
+            },
             **variants(
                 "goes on after its end",
                 {

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any, TypeAlias
 
 import msgspec
@@ -14,6 +16,7 @@ from mirror.model.bundle import LISTS, MANIFEST, PINS, REQUIRED, STATEMENT, SUMS
 from tests import gap
 from tests.faults.border import Border
 
+_MIB = 1 << 20
 Record: TypeAlias = dict[str, Any]
 Change: TypeAlias = Callable[[Border], None]
 
@@ -147,17 +150,18 @@ def withdrawal(**changes: Any) -> Change:
     return listed(WITHDRAWN, lambda lines: [msgspec.json.encode(json.loads(lines[0]) | changes) + b"\n", *lines[1:]])
 
 
-def bomb(size: int, *, lines: bool) -> bytes:
-    """This many bytes of nothing, in one line or in lines of a MiB, in a thousandth of the space."""
-    piece = (b" " * ((1 << 20) - 1)) + (b"\n" if lines else b" ")
-    return gzip.compress(piece * 64, mtime=0) if size <= 64 << 20 else _large_bomb(piece, size)
+@cache
+def bomb(*, lines: bool) -> bytes:
+    """A GiB of nothing, in one line or in lines of a MiB, in a thousandth of the space."""
+    return bomb_of(b"", b" " * (_MIB - 1) + (b"\n" if lines else b" "), 1024)
 
 
-def _large_bomb(piece: bytes, size: int) -> bytes:
-    import zlib
-
-    packer = zlib.compressobj(9, wbits=31)
-    return b"".join(packer.compress(piece) for _ in range(size >> 20)) + packer.flush()
+def bomb_of(head: bytes, piece: bytes, times: int) -> bytes:
+    """`head` and then `piece` so often, about as small as gzip gets."""
+    packer = zlib.compressobj(wbits=16 + zlib.MAX_WBITS)
+    many = max(1, _MIB // len(piece))
+    blocks = (packer.compress(piece * many) for _ in range(times // many))
+    return b"".join([packer.compress(head), *blocks, packer.flush()])
 
 
 def _last(records: list[Record], kind: str) -> Record:

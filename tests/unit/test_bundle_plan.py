@@ -188,6 +188,15 @@ def test_a_file_that_no_page_can_show_is_refused(name: str) -> None:
         ([TREE], [INDEX], _holdings(project=replace(held(), project=replace(held().project, name=ProjectName("One"))))),
         ([TREE], [INDEX], _holdings(project=replace(held(receipt()), project=replace(held().project, held=False)))),
         ([TREE], [INDEX], _holdings(receipt(), receipt(sha256=sha256("second")))),
+        ([], [INDEX], _holdings(receipt())),
+        ([TREE], [INDEX], _holdings(receipt(filename=filename("index.html")))),
+        ([TREE], [INDEX], _holdings(receipt(filename=filename("two-1.0.tar.gz")))),
+        ([TREE], [INDEX], _holdings(receipt("1.0"), replace(receipt("1.1", size=7), sha256=receipt("1.0").sha256))),
+    ],
+    ids=[
+        *("tree", "file beside", "unknown index", "no index", "index twice", "one tree twice", "case", "index", "dots"),
+        *("other index", "not normalised", "not held", "twice", "no tree", "no distribution", "of another project"),
+        "two sizes",
     ],
 )
 def test_names_that_no_sync_could_have_written_are_refused(
