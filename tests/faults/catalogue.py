@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.faults import bundles, contents, credentials, disks, lies, runs, transfers
+from tests.faults import bundles, contents, credentials, disks, lies, media, runs, transfers
 from tests.faults.fault import Fault
 
 _GROUPS = (

@@ -449,7 +449,7 @@ FAULTS = (
         {
             **{f"line-{name}": _bomb(name, lines=False) for name in LISTS},
             **{f"lines-{name}": _bomb(name, lines=True) for name in (MANIFEST, REQUIRED)},
-            f"again-{MANIFEST}": _repeated(MANIFEST, "", 800_000),
+            f"again-{MANIFEST}": _repeated(MANIFEST, "", 500_000),
             f"again-{REQUIRED}": _repeated(REQUIRED, "required", 4_000_000),
             f"again-{WITHDRAWN}": _repeated(WITHDRAWN, "withdrawn", 2_000_000),
             **{

@@ -63,6 +63,24 @@ def _struck(function):
 
 os.rename, os.replace = _struck(os.rename), _struck(os.replace)
 """
+_OPENING = """
+import os
+import pathlib
+import signal
+
+from mirror.run import imports
+
+_open_bundle = imports.open_bundle
+
+
+def open_bundle(*arguments):
+    opened = _open_bundle(*arguments)
+    {act}
+    return opened
+
+
+imports.open_bundle = open_bundle
+"""
 THE_GENERATION, THE_SWITCH = "/gen/000002", "/public/current"
 """What is renamed when a stage's second generation is complete, and when it is switched to."""
 
@@ -87,10 +105,15 @@ def halt_at(site: Site, name: str) -> AbstractContextManager[None]:
     return _loaded(site, _RENAMING.format(name=name, act="threading.Event().wait()"))
 
 
+def after_opening(site: Site, act: str) -> AbstractContextManager[None]:
+    """An import does this when the bundle is verified but for its blobs, of which none was copied yet."""
+    return _loaded(site, _OPENING.format(act=act))
+
+
 @contextmanager
 def _loaded(site: Site, code: str) -> Iterator[None]:
-    directory = site.directory / "shim"
-    directory.mkdir(exist_ok=True)
+    directory = site.directory / "tools" / "shim"
+    directory.mkdir(exist_ok=True, parents=True)
     (directory / "sitecustomize.py").write_text(code)
     before = site.process_environment["PYTHONPATH"]
     site.environ["PYTHONPATH"] = f"{directory}:{before}"
