@@ -6,14 +6,16 @@ interrupted is begun again, and finds what it had taken in.
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 import anyio
 import msgspec
@@ -115,6 +117,17 @@ async def _cut(scope: anyio.CancelScope, stop: Stop) -> None:
     scope.cancel()
 
 
+async def _ended(scan: Sequence[str], file: IO[bytes]) -> int:
+    """The exit code of a scanner that reads `file`. Nothing that it started is left, also when this is cancelled."""
+    none = subprocess.DEVNULL
+    async with await anyio.open_process(scan, stdin=file, stdout=none, stderr=none, start_new_session=True) as process:
+        try:
+            return await process.wait()
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
 class _Import:
     def __init__(
         self,
@@ -210,14 +223,12 @@ class _Import:
             return None
         try:
             with path.open("rb") as file, anyio.fail_after(seconds):
-                done = await anyio.run_process(
-                    scan, stdin=file, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False
-                )
+                code = await _ended(scan, file)
         except TimeoutError:
             return f"the scanner took more than {seconds:g} s"
         except OSError as error:
             return f"the scanner cannot be run: {error.strerror}"
-        return None if done.returncode == 0 else f"the scanner ended with {done.returncode}"
+        return None if code == 0 else f"the scanner ended with {code}"
 
     def _expect_all(self, what: str) -> None:
         bad = {sha256 for sha256, (verdict, _) in self._verdicts.items() if verdict in _BAD}

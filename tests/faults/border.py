@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 
 from mirror.bundle.trust import Trust
 from mirror.cli.wheels import build_wheel
+from mirror.model.bundle import STATEMENT
 from tests import gap
 from tests.faults.child import Child
 from tests.gap import Gap
@@ -87,6 +88,7 @@ class Border:
         self.tools = directory / "tools"
         """What a fault needs of its own."""
         self.tools.mkdir()
+        self.site.environ["FAULT_TOOLS"] = str(self.tools)
         self.configure()
 
     @property
@@ -137,6 +139,25 @@ class Border:
     def exports(self) -> Outcome:
         """`mirror export` of the delta, in this process."""
         return self.outside.run(*self._export())
+
+    def exports_in_a_process(self) -> Outcome:
+        """`mirror export` of the delta, weighed."""
+        with self.exporting() as process:
+            return process.end()
+
+    @property
+    def blob_is_there(self) -> bool:
+        """Whether the new wheel is in the store of the inside."""
+        return (self.root / "store" / "sha256" / NEW.sha256[:2] / NEW.sha256).exists()
+
+    def left_in_tmp(self) -> list[str]:
+        """What the last run left of its own."""
+        return [path.name for path in (self.root / "tmp").iterdir()]
+
+    def orphans(self) -> list[str]:
+        """The processes that a scanner of this fault left behind; they have our tools in their environment."""
+        mark = f"FAULT_TOOLS={self.tools}".encode()
+        return [path.parent.name for path in Path("/proc").glob("[0-9]*/environ") if mark in _environment(path)]
 
     def audits(self) -> list[dict[str, Any]]:
         """What the newest audit of the inside says, line by line."""
@@ -227,8 +248,11 @@ class Crossing:
             assert published == (outcome.code == 0 or self.again) or outcome.code < 0
             assert published or border.receipts() == receipts
             if self.exports:
-                assert border.bundle.exists() == (outcome.code == 0)
-        assert border.beside() == beside, "something was written to where nothing belongs"
+                assert (border.bundle / STATEMENT).exists() == (outcome.code == 0)
+        left = border.beside() - beside
+        assert all("/.bundle." in path and outcome.code < 0 for path in left), (
+            "something was written to where nothing belongs"
+        )
         self._converge(border)
 
     def _converge(self, border: Border) -> None:
@@ -250,6 +274,13 @@ class Crossing:
         assert gap.content(border.root) == border.pristine.after
         assert violations(border.root, started_after=True) == []
         assert clean.has_receipt
+
+
+def _environment(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:  # it has ended
+        return b""
 
 
 def copy_root(root: Path, target: Path) -> None:

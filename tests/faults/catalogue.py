@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.faults import bundles, contents, credentials, disks, lies, media, runs, transfers
+from tests.faults import bundles, contents, credentials, crossings, disks, lies, media, runs, transfers
 from tests.faults.fault import Fault
 
 _GROUPS = (
@@ -13,6 +13,8 @@ _GROUPS = (
     runs.FAULTS,
     bundles.FAULTS,
     contents.FAULTS,
+    media.FAULTS,
+    crossings.FAULTS,
 )
 CATALOGUE: tuple[Fault, ...] = tuple(
     sorted((fault for group in _GROUPS for fault in group), key=lambda fault: fault.number)

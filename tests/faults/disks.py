@@ -108,21 +108,22 @@ def _power_cut(kind: str, run: Callable[[Stage], Outcome], codes: frozenset[int]
     )
 
 
+@contextmanager
+def filled(place: Path, size: int) -> Iterator[None]:
+    """All of the disk at `place` but `size` bytes is taken, until the block ends."""
+    ballast = place / "ballast"
+    with suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    with ballast.open("r+b") as file:
+        file.truncate(ballast.stat().st_size - size)
+    yield
+    ballast.unlink()
+
+
 def _room_for(size: int) -> Play:
     """All of the disk but `size` bytes is taken, until the fault is over."""
-
-    @contextmanager
-    def play(stage: Stage) -> Iterator[None]:
-        ballast = stage.root.parent / "ballast"
-        with suppress(OSError), ballast.open("wb", buffering=0) as file:
-            while True:
-                file.write(bytes(4096))
-        with ballast.open("r+b") as file:
-            file.truncate(ballast.stat().st_size - size)
-        yield
-        ballast.unlink()
-
-    return play
+    return lambda stage: filled(stage.root.parent, size)
 
 
 @contextmanager

@@ -208,7 +208,10 @@ FAULTS = (
             "named-through-a-link": Crossing(play=spoilt(_elsewhere), codes=ABSORBED),
             "crowded": Crossing(play=spoilt(_crowded), codes=ABSORBED),
             "a-file": refused("is no directory that can be read", lambda b: setattr(b, "target", b.bundle / SUMS)),
-            "what-it-lies-in": refused("without it this is no bundle", lambda b: setattr(b, "target", b.bundle.parent)),
+            "what-it-lies-in": refused(
+                "statement.json is missing; name the directory of one bundle",
+                lambda b: setattr(b, "target", b.bundle.parent),
+            ),
         },
     ),
     Fault(

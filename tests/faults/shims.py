@@ -81,6 +81,22 @@ def open_bundle(*arguments):
 
 imports.open_bundle = open_bundle
 """
+_COPYING = """
+import os
+
+from mirror.bundle.reading import Source
+
+_pieces = Source.pieces
+
+
+def pieces(self):
+    for piece in _pieces(self):
+        os.kill(os.getpid(), {number})
+        yield piece
+
+
+Source.pieces = pieces
+"""
 THE_GENERATION, THE_SWITCH = "/gen/000002", "/public/current"
 """What is renamed when a stage's second generation is complete, and when it is switched to."""
 
@@ -108,6 +124,11 @@ def halt_at(site: Site, name: str) -> AbstractContextManager[None]:
 def after_opening(site: Site, act: str) -> AbstractContextManager[None]:
     """An import does this when the bundle is verified but for its blobs, of which none was copied yet."""
     return _loaded(site, _OPENING.format(act=act))
+
+
+def at_first_piece(site: Site, number: signal.Signals) -> AbstractContextManager[None]:
+    """The process gets a signal whenever it reads of a blob of a bundle."""
+    return _loaded(site, _COPYING.format(number=int(number)))
 
 
 @contextmanager
