@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.crash.calls import SYNCS, Call
 from tests.crash.judge import Verdict, after_rerun, after_strike, failed_for_part, said
-from tests.crash.nights import TRACED, Night, Struck, state
+from tests.crash.nights import TRACED, Night, Struck
 from tests.crash.sampling import ends
 
 REFUSALS = ("ENOSPC", "EIO", "EDQUOT")
@@ -42,7 +42,7 @@ def points(night: Night) -> list[ErrorPoint]:
         *(ErrorPoint(call, "EMFILE") for call in night.changes if call.name == "openat"),
         *(ErrorPoint(call, _unreadable(call)) for call in night.reads),
         *(ErrorPoint(call, error) for call in links for error in (*NO_LINKS, "EXDEV")),
-        *(ErrorPoint(links[0], error, onwards=True) for error in NO_LINKS),
+        *(ErrorPoint(call, error, onwards=True) for call in links[:1] for error in NO_LINKS),
     ]
 
 
@@ -54,7 +54,7 @@ def sample(night: Night) -> list[ErrorPoint]:
         *(ErrorPoint(call, "EIO") for call in night.changes if call.name in SYNCS),
         *(ErrorPoint(call, _unreadable(call)) for call in ends(night.reads)),
         *(ErrorPoint(call, NO_LINKS[place % 3]) for place, call in enumerate(ends(links))),
-        *(ErrorPoint(links[0], error, onwards=True) for error in NO_LINKS),
+        *(ErrorPoint(call, error, onwards=True) for call in links[:1] for error in NO_LINKS),
     ]
 
 
@@ -68,7 +68,7 @@ def strike(night: Night, point: ErrorPoint, directory: Path) -> Verdict:
         broken += _not_flushed_again(site.root, struck)
         broken += failed_for_part(night, site.root) if struck.code == 3 else after_strike(night, site.root)
         broken += after_rerun(night, site)
-        hit = any(call.concerns(site.root) for call in refused)
+        hit = any(night.concerns(call, site) for call in refused)
     return Verdict(f"{night.name} night, {point}: {refused[0].text if refused else 'not reached'}", hit, broken)
 
 
@@ -80,7 +80,7 @@ def _honest(night: Night, root: Path, struck: Struck, point: ErrorPoint) -> list
     """0 says that everything is published, and nothing but 0, 1 and 3 is an answer to a disk that refuses."""
     if struck.code not in ((0,) if point.harmless else _CODES):
         return [f"I16: it ends with {struck.code}: {struck.errors}"]
-    if struck.code == 0 and state(root) != night.after:
+    if struck.code == 0 and night.state(root) != night.after:
         return ["I16: it ends with 0, and the new state is not what is served"]
     return []
 

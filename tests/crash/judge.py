@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.crash.nights import Night, Struck, state
+from tests.crash.nights import Night, Struck
 from tests.invariants import violations
 from tests.site import Site
 
@@ -26,9 +26,9 @@ def after_strike(night: Night, root: Path) -> list[str]:
     """What is broken on the disk: the invariants, and that clients get the old state or the new one in full."""
 
     def look() -> list[str]:
-        found = violations(root)
-        if state(root) not in (night.before, night.after):
-            found.append("I3: neither the old state is served nor the new one")
+        found = violations(root) + night.promises(root)
+        if night.state(root) not in (night.before, night.after):
+            found.append("I3: neither the old state is there nor the new one")
         return found
 
     return _guarded("the struck root", look)
@@ -40,7 +40,7 @@ def failed_for_part(night: Night, root: Path) -> list[str]:
     def look() -> list[str]:
         found = violations(root)
         old, new = night.before.files, night.after.files
-        files = state(root).files
+        files = night.state(root).files
         found += [
             f"I3: {file} is neither old nor new" for file in files if files[file] not in (old.get(file), new.get(file))
         ]
@@ -53,7 +53,8 @@ def failed_for_part(night: Night, root: Path) -> list[str]:
 def durable(night: Night, root: Path) -> list[str]:
     """What is broken when a run had ended with 0 before the power was cut: the new state must be there."""
     return _guarded(
-        "the durable root", lambda: [] if state(root) == night.after else ["I4: exit 0, and the new state did not last"]
+        "the durable root",
+        lambda: [] if night.state(root) == night.after else ["I4: exit 0, and the new state did not last"],
     )
 
 
@@ -63,11 +64,11 @@ def after_rerun(night: Night, site: Site) -> list[str]:
     def look() -> list[str]:
         verified = night.verified(site.root)
         night.world.clear()
-        outcome = site.sync()
-        found = violations(site.root, started_after=True)
+        outcome = night.rerun(site)
+        found = violations(site.root, started_after=True) + night.promises(site.root)
         if outcome.code != 0:
             found.append(f"I6: the rerun ends with {outcome.code}: {outcome.err}")
-        if state(site.root) != night.after:
+        if night.state(site.root) != night.after:
             found.append("I6: the rerun does not converge")
         found += [f"I6: {file} is fetched again" for file in night.refetched(verified)]
         return found

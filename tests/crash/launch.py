@@ -52,11 +52,14 @@ def _attach(log: str, what: str) -> None:
 
 
 def _main() -> None:
-    from mirror.cli import commands, main
+    from mirror.bundle import writing
+    from mirror.cli import bundles, commands, main
     from mirror.store import disk
 
-    assert isinstance(disk._POOL, ThreadPoolExecutor), commands
+    assert isinstance(disk._POOL, ThreadPoolExecutor), (commands, bundles)
     disk._POOL = _Here()
+    assert issubclass(writing.ThreadPoolExecutor, ThreadPoolExecutor)
+    writing.ThreadPoolExecutor = _Here  # type: ignore[misc]
     log, what, *arguments = sys.argv[1:]
     _attach(log, what)
     main.main(arguments)

@@ -21,12 +21,13 @@ from mirror.cli.wheels import build_sdist, build_wheel
 from tests.crash import calls
 from tests.crash.calls import CHANGES, READS, SYNCS, Call
 from tests.invariants import blobs, served
-from tests.site import Site
+from tests.site import Outcome, Site
 from tests.world import Index, World
 
-NIGHTS = ("first", "second", "bare")
+NIGHTS = ("first", "second", "bare", "import", "delta", "export")
 """The first night; a second one with new files, a yank and withdrawn files; and a second one that makes one request at
-a time, so that no two runs differ, of indexes without validators, whose cache would flush what we forgot to flush."""
+a time, so that no two runs differ, of indexes without validators, whose cache would flush what we forgot to flush.
+Then what crosses an air gap: a full bundle into a root that is not there yet, the delta after it, and its export."""
 TRACED = "trace=" + ",".join(f"?{name}" for name in (*CHANGES, *SYNCS, *READS))
 _PATIENCE = 120.0
 
@@ -70,15 +71,15 @@ class Night:
     def __init__(self, name: str, world: World, start: Site, indexes: Sequence[Index], concurrency: int) -> None:
         self.name, self.world = name, world
         self._start, self._indexes, self._concurrency = start, indexes, concurrency
-        self.before = state(start.root)
+        self.before = self.state(start.root)
         with self.site(start.directory / "after") as site:
             struck = self.strike(site, TRACED)
             assert struck.code == 0, struck.errors
-            self.after = state(site.root)
+            self.after = self.state(site.root)
             self._files = [line for line in site.manifest() if line["kind"] == "file"]
             self._owners = Counter(file["sha256"] for file in self._files)
-            self.changes = tuple(call for call in struck.calls if call.changing and call.concerns(site.root))
-            self.reads = tuple(call for call in struck.calls if not call.changing and call.concerns(site.root))
+            self.changes = tuple(call for call in struck.calls if call.changing and self.concerns(call, site))
+            self.reads = tuple(call for call in struck.calls if not call.changing and self.concerns(call, site))
         assert self.before != self.after
 
     @contextmanager
@@ -94,10 +95,34 @@ class Night:
                 self.fill(directory)
             else:
                 site.root = directory / root
-            configure(site, self._indexes, self._concurrency)
+            self.configure(site)
             yield site
         finally:
             shutil.rmtree(directory)
+
+    def configure(self, site: Site) -> None:
+        """Write what `mirror` needs for a run in `site`."""
+        configure(site, self._indexes, self._concurrency)
+
+    def command(self, site: Site) -> Sequence[str]:
+        """The run that is struck."""
+        return ("sync", "-c", str(site.config))
+
+    def rerun(self, site: Site) -> Outcome:
+        """The same again, in this process."""
+        return site.sync()
+
+    def state(self, root: Path) -> State:
+        """What a run changes, as others see it."""
+        return state(root)
+
+    def concerns(self, call: Call, site: Site) -> bool:
+        """Whether a call is made on what a run changes, or opens a connection."""
+        return call.concerns(site.root)
+
+    def promises(self, _root: Path) -> list[str]:
+        """What is broken of what this night alone promises, whenever it is struck."""
+        return []
 
     def fill(self, directory: Path) -> None:
         """Put the root as it is before this night, if it exists by then, into `directory`."""
@@ -108,7 +133,7 @@ class Night:
         """Run `mirror sync` in a process of its own, with these expressions for strace."""
         log = site.directory / "calls"
         done = subprocess.run(
-            [sys.executable, "-m", "tests.crash.launch", log, " ".join(what), "sync", "-c", site.config],
+            [sys.executable, "-m", "tests.crash.launch", log, " ".join(what), *self.command(site)],
             env=site.process_environment,
             cwd=site.directory,
             stdin=subprocess.DEVNULL,
