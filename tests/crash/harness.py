@@ -12,8 +12,8 @@ from typing import Literal, get_args
 
 from tests.crash import disks, errors, kill, nights, power
 from tests.crash.disks import Disk, Kind
-from tests.crash.judge import Verdict
 from tests.crash.gaps import open_night
+from tests.crash.judge import Verdict
 from tests.crash.nights import NIGHTS, Night
 
 Strike = Literal["kill points", "error points", "power cuts"]

@@ -58,8 +58,8 @@ def _main() -> None:
 
     assert isinstance(disk._POOL, ThreadPoolExecutor), (commands, bundles)
     disk._POOL = _Here()
-    assert issubclass(writing.ThreadPoolExecutor, ThreadPoolExecutor)
-    writing.ThreadPoolExecutor = _Here  # type: ignore[misc]
+    assert vars(writing)["ThreadPoolExecutor"] is ThreadPoolExecutor
+    vars(writing)["ThreadPoolExecutor"] = _Here
     log, what, *arguments = sys.argv[1:]
     _attach(log, what)
     main.main(arguments)

@@ -81,6 +81,11 @@ def _gone(name: str) -> Callable[[Border], object]:
     return lambda border: _one(border, name).unlink()
 
 
+def _no_volume(border: Border) -> None:
+    for path in border.bundle.glob("blobs.tar.*"):
+        path.unlink()
+
+
 def _one(border: Border, name: str) -> Path:
     """The largest file of the bundle that a pattern finds."""
     return max(border.bundle.glob(name), key=lambda path: path.stat().st_size)
@@ -139,9 +144,9 @@ def _by_ssh_keygen(*arguments: str) -> Callable[[Border], object]:
 
 def _under_rsa(border: Border) -> None:
     key = border.tools / "rsa"
-    subprocess.run(["ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-N", "", "-f", key], check=True)
+    subprocess.run(["ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-N", "", "-f", str(key)], check=True)
     text = (border.bundle / STATEMENT).read_bytes()
-    sign = ["ssh-keygen", "-Y", "sign", "-f", key, "-n", "index-mirror-bundle"]
+    sign = ["ssh-keygen", "-Y", "sign", "-f", str(key), "-n", "index-mirror-bundle"]
     (border.bundle / SSHSIG).write_bytes(subprocess.run(sign, input=text, check=True, capture_output=True).stdout)
 
 
@@ -209,6 +214,7 @@ def _sequence_of(time: str) -> Callable[[dict[str, Any]], None]:
 
 _CHANGED = "not what was signed|is no signature of|is not (an ed25519|a DSSE)|about something else|at most|blobs have"
 _TAR = "has \\d+ bytes where volumes have|copy it again|cannot be imported|copy what is missing"
+_NO_STATEMENT = "statement.json is (no statement that this version|not written as its content is).*cannot be imported"
 _FILES = "the files below blobs have \\d+ bytes|blobs/.*were refused"
 
 FAULTS = (
@@ -252,7 +258,7 @@ FAULTS = (
             },
             "volumes": refused(
                 "blobs.tar.001 is missing, blobs.tar.002 is missing, blobs.tar.003 is missing; copy",
-                lambda b: [path.unlink() for path in b.bundle.glob("blobs.tar.*")],
+                _no_volume,
                 volumes=True,
             ),
             "everything": refused("no directory that can be read", lambda b: shutil.rmtree(b.bundle)),
@@ -368,7 +374,7 @@ FAULTS = (
         88,
         "a statement that no export writes",
         variants(
-            "statement.json is (no statement that this version knows|not written as its content is).*cannot be imported",
+            _NO_STATEMENT,
             {
                 "empty": forgeries.written(lambda _: b""),
                 "no-json": forgeries.written(lambda _: b"\xff\xfe{}"),

@@ -6,14 +6,12 @@ import gzip
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
 from mirror.cli.wheels import build_wheel
-from mirror.model.bundle import LISTS, MANIFEST, PINS, REQUIRED, STATEMENT, SUMS, WITHDRAWN, blob_name
+from mirror.model.bundle import LISTS, MANIFEST, PINS, REQUIRED, SUMS, WITHDRAWN, blob_name
 from tests import gap
 from tests.faults import forgeries
 from tests.faults.border import NEW, OLD, Border, Crossing, refused, spoilt, variants
-from tests.faults.fault import ABSORBED, Fault
+from tests.faults.fault import Fault
 from tests.faults.forgeries import (
     Record,
     carrying,
@@ -21,7 +19,6 @@ from tests.faults.forgeries import (
     file,
     listed,
     manifest,
-    member,
     packed,
     pin,
     project,
@@ -101,8 +98,9 @@ def _index(name: str) -> Callable[[Border], None]:
         for tree in header["trees"]:
             tree["indexes"] = [name if index == "second" else index for index in tree["indexes"]]
         _all(index=name)(records)
+        _sort(records)
 
-    return manifest(lambda records: (change(records), _sort(records)))
+    return manifest(change)
 
 
 def _sort(records: list[Record]) -> None:
@@ -140,6 +138,10 @@ def _another(**changes: Any) -> Callable[[Border], None]:
         records[place : place + 2] = sorted(records[place : place + 2], key=lambda record: record["filename"])
 
     return manifest(change)
+
+
+def _size(value: int) -> Callable[[Border], None]:
+    return manifest(lambda records: _of(NEW.filename, records).update(size=value))
 
 
 def _of(name: str, records: list[Record]) -> Record:
@@ -190,7 +192,7 @@ _NAMES = {
     "long": "x" * 300,
     "percent": "%2e%2e%2ftwo-1.0.tar.gz",
     "colon": "two:1.0.tar.gz",
-    "look-alike": "twо-1.0.tar.gz",  # noqa: RUF001 - which is the point
+    "look-alike": "twо-1.0.tar.gz",
 }
 _NUMBERS = {"negative": -1, "2-to-63": 2**63, "2-to-64": 2**64, "huge": 10**3000}
 _DIGESTS = {
@@ -231,7 +233,7 @@ FAULTS = (
             **variants(
                 _OTHER_WORDS,
                 {
-                    "unsorted": carrying(lambda blobs: reversed(blobs)),
+                    "unsorted": carrying(reversed),
                     "twice": carrying(lambda blobs: [blobs[0], *blobs], count=1),
                     "upper-case": _sums(lambda text: text[:-70] + text[-70:].upper()),
                     "binary": _sums(lambda text: text.replace("  blobs", " *blobs", 1)),
@@ -259,7 +261,7 @@ FAULTS = (
             "required-other": refused(
                 _NOT_NEEDED, listed(REQUIRED, lambda lines: [*lines[1:], f"{'f' * 64}\n".encode()])
             ),
-            "required-unsorted": refused(_NO_DIGEST, listed(REQUIRED, lambda lines: reversed(lines))),
+            "required-unsorted": refused(_NO_DIGEST, listed(REQUIRED, reversed)),
             "required-twice": refused(_NO_DIGEST, listed(REQUIRED, lambda lines: [lines[0], lines[0], *lines[2:]])),
             "required-upper": refused(_NO_DIGEST, listed(REQUIRED, lambda lines: [line.upper() for line in lines])),
             "required-spaces": refused(_NO_DIGEST, listed(REQUIRED, lambda lines: [b" " + lines[0], *lines[1:]])),
@@ -317,7 +319,7 @@ FAULTS = (
             ),
             **variants(
                 "index",
-                {f"index-{key}": _index(name) for key, name in _NAMES.items() if key not in ("long",)},
+                {f"index-{key}": _index(name) for key, name in _NAMES.items() if key != "long"},
             ),
             **variants(
                 "tree|index name",
@@ -366,10 +368,7 @@ FAULTS = (
         {
             **variants(
                 "size|cannot be read|bytes in the bundle",
-                {
-                    f"size-{key}": manifest(lambda records, value=value: _of(NEW.filename, records).update(size=value))
-                    for key, value in _NUMBERS.items()
-                },
+                {f"size-{key}": _size(value) for key, value in _NUMBERS.items()},
             ),
             **variants(
                 "no usable digest|is not a valid|not what the manifest",

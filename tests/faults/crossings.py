@@ -147,6 +147,16 @@ def _scanner(border: Border, script: str) -> None:
     border.scan = [str(path)]
 
 
+def _scanner_of(content: bytes) -> Callable[[Border], None]:
+    """The scanner is an executable file with this content."""
+
+    def spoil(border: Border) -> None:
+        _scanner(border, "")
+        (border.tools / "scan").write_bytes(content)
+
+    return spoil
+
+
 def _scanned(script: str, verdicts: dict[str, str], says: str = "", **keys: Any) -> Crossing:
     """This script scans; the audit has these verdicts of the two new wheels."""
 
@@ -409,11 +419,11 @@ FAULTS = (
             "missing": _no_scanner(Path.unlink, "there is no program"),
             "not-executable": _no_scanner(lambda path: path.chmod(0o644), "there is no program"),
             "no-program": Crossing(
-                play=spoilt(lambda b: (_scanner(b, ""), (b.tools / "scan").write_text("#!/nowhere/sh\n"))),
+                play=spoilt(_scanner_of(b"#!/nowhere/sh\n")),
                 says="the scanner cannot be run: No such file",
             ),
             "no-format": Crossing(
-                play=spoilt(lambda b: (_scanner(b, ""), (b.tools / "scan").write_bytes(bytes(100)))),
+                play=spoilt(_scanner_of(bytes(100))),
                 says="the scanner cannot be run: Exec format error",
             ),
         },

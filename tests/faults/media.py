@@ -10,6 +10,7 @@ import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from mirror.model.bundle import MANIFEST, SSHSIG, STATEMENT, SUMS, blob_name
 from tests.faults import shims
@@ -115,10 +116,11 @@ def _replaced(act: str, *, volumes: bool = False) -> Crossing:
 
 
 Member = tuple[tarfile.TarInfo, bytes]
-_FORMAT = tarfile.GNU_FORMAT
+Form = Literal[0, 1, 2]
+_FORMAT: Form = tarfile.GNU_FORMAT
 
 
-def _archive(change: Callable[[list[Member]], object], form: int = _FORMAT) -> Callable[[Border], None]:
+def _archive(change: Callable[[list[Member]], object], form: Form = _FORMAT) -> Callable[[Border], None]:
     """The volumes are of an archive with other members, cut as they should be."""
 
     def put(border: Border) -> None:
@@ -138,7 +140,7 @@ def _content(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:
     return file.read()
 
 
-def _packed(members: Sequence[Member], form: int) -> bytes:
+def _packed(members: Sequence[Member], form: Form) -> bytes:
     parts = [entry.tobuf(form) + content + bytes(-len(content) % 512) for entry, content in members]
     return b"".join(parts) + bytes(1024)
 
