@@ -237,7 +237,9 @@ class _Import:
         names = [f"{line.index}/{_served(line)} ({line.why or line.verdict})" for line in self._lines(bad)]
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         shown = ", ".join(names[:_NAMED])
-        raise BundleError(f"{len(bad)} blobs {what}: {shown}{more}; nothing was published, and state/audits has them all")
+        raise BundleError(
+            f"{len(bad)} blobs {what}: {shown}{more}; nothing was published, and state/audits has them all"
+        )
 
     def _tell(self) -> Iterator[Line]:
         for line in self._lines(self._verdicts.keys()):

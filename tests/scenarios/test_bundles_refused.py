@@ -301,14 +301,14 @@ def test_what_rotted_inside_is_healed_by_a_full_bundle(gap: Gap, index: Index) -
 
 
 def test_a_sequence_counts_once_its_bundle_is_published(gap: Gap, index: Index) -> None:
-    """The switch is refused at the last moment, for a required file that was cut; then the same bundle is still new."""
+    """The switch is refused at the last moment, for a served name that was cut; then the same bundle is still new."""
     inside = gap.inside()
     imported(inside, gap.exported("b1"))
     index.add(TWO)
     gap.sync()
     bundle = gap.exported("b2", "--since", "1")
     (served,) = (inside.root / "public" / "packages").rglob(ONE.filename)
-    served.chmod(0o644)
+    served.unlink()  # the blob stays as it is
     served.write_bytes(ONE.content[:-1])
     before = list((inside.root / "state" / "imports").iterdir()), inside.generation
     line = _failed(import_(inside, bundle))
