@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -79,27 +79,39 @@ def open_bundle(directory: Path, trust: Trust, before: Sequence[ImportReceipt], 
 
 
 def _pins(lines: Iterable[bytes]) -> Pins:
+    """The pins, which must be written as an export writes them."""
+    read = hashlib.sha256()
     try:
-        return manifest.parse_pins(lines)
+        pins = manifest.parse_pins(_noting(lines, read))
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{PINS} cannot be read: {error}; {_BROKEN}") from error
+    if hashlib.sha256(manifest.encode_pins(pins)).digest() != read.digest():
+        raise BundleError(f"{PINS} is not written as an export does; {_BROKEN}")
+    return pins
 
 
 def _state(lines: Iterable[bytes], bundle: Bundle, pins: Pins) -> State:
     """The manifest, which must be written as an export writes it, so that it has one meaning."""
+    read, written = hashlib.sha256(), hashlib.sha256()
     try:
-        state = manifest.parse(lines, bundle.target.generation, pins)
+        state = manifest.parse(_noting(lines, read), bundle.target.generation, pins)
     except manifest.UnknownForm as error:
         raise BundleError(f"{MANIFEST} {error}") from error
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{MANIFEST} cannot be read: {error}; {_BROKEN}") from error
-    value = hashlib.sha256()
     for piece in manifest.encode(state.header.trees, state.holdings, state.header.renderer):
-        value.update(piece)
-    if value.hexdigest() != bundle.target.manifest:
+        written.update(piece)
+    if not bundle.target.manifest == read.hexdigest() == written.hexdigest():
         what = f"{MANIFEST} is not the one that {STATEMENT} names, or not written as an export does"
         raise BundleError(f"{what}; {_BROKEN}")
     return state
+
+
+def _noting(lines: Iterable[bytes], read: hashlib._Hash) -> Iterator[bytes]:
+    """`lines`, all of which go into the digest `read` as they are taken."""
+    for line in lines:
+        read.update(line)
+        yield line
 
 
 def _required(lines: Iterable[bytes], count: int) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mirror.cli.wheels import build_wheel
-from mirror.model.bundle import STATEMENT
+from mirror.model.bundle import MANIFEST, PINS, STATEMENT
 from tests.gap import (
     OUTSIDE,
     Gap,
@@ -21,6 +21,7 @@ from tests.gap import (
     flip,
     import_,
     imported,
+    lines,
     receipt,
     refused,
     reseal,
@@ -452,3 +453,27 @@ def test_a_bundle_that_is_wrong_is_not_shown(gap: Gap, index: Index) -> None:
     assert f"blobs/{ONE.sha256[:2]}/{ONE.sha256}" in _failed(_show(inside, bundle, "-c", str(inside.config)))
     flip(bundle / STATEMENT, 100)
     assert f"is no signature of {STATEMENT}" in _failed(_show(inside, bundle, "-c", str(inside.config)))
+
+
+DEEP = b'{"kind":"pin","deep":' + b"[" * 100_000 + b"]" * 100_000 + b"}\n"
+WRITTEN: dict[str, tuple[str, Callable[[list[bytes]], list[bytes]]]] = {
+    "a project twice, of which the last would count": (
+        MANIFEST,
+        lambda lines: [*lines[:2], lines[2].replace(b"one-1.0", b"one-9.0"), *lines[1:]],
+    ),
+    "a word more": (MANIFEST, lambda lines: [lines[0], lines[1].replace(b"{", b'{"more":1,'), *lines[2:]]),
+    "a space": (MANIFEST, lambda lines: [lines[0], lines[1].replace(b":", b": "), *lines[2:]]),
+    "brackets without end in the manifest": (MANIFEST, lambda lines: [*lines, DEEP.replace(b"pin", b"project")]),
+    "a number that is written otherwise": (PINS, lambda lines: [b" 0_0\n", *lines[1:]]),
+    "brackets without end among the pins": (PINS, lambda _: [b"1\n", DEEP]),
+}
+
+
+@pytest.mark.parametrize("case", WRITTEN)
+def test_a_signed_list_has_one_form(gap: Gap, index: Index, case: str) -> None:
+    """What somebody reads by hand is what is imported, also when the key that signed is trusted."""
+    assert index.held
+    name, change = WRITTEN[case]
+    bundle = gap.exported("b")
+    reseal(bundle, gap.key, lists={name: change(lines(bundle, name))})
+    assert name in refused(gap.inside(), bundle)
