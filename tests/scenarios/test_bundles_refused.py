@@ -302,21 +302,24 @@ def test_what_rotted_inside_is_healed_by_a_full_bundle(gap: Gap, index: Index) -
 
 
 def test_a_sequence_counts_once_its_bundle_is_published(gap: Gap, index: Index) -> None:
-    """The switch is refused at the last moment, for a served name that was cut; then the same bundle is still new."""
+    """The switch is refused at the last moment, for a name that was cut; then the same bundle is still new."""
+    still = build_wheel("still", "1.0")
+    index.add(still)
+    gap.sync()
     inside = gap.inside()
     imported(inside, gap.exported("b1"))
     index.add(TWO)
     gap.sync()
-    bundle = gap.exported("b2", "--since", "1")
-    (served,) = (inside.root / "public" / "packages").rglob(ONE.filename)
+    bundle = gap.exported("b2", "--since", str(receipt(inside)))
+    (served,) = (inside.root / "public" / "packages").rglob(still.filename)
     served.unlink()  # the blob stays as it is
-    served.write_bytes(ONE.content[:-1])
+    served.write_bytes(still.content[:-1])
     before = list((inside.root / "state" / "imports").iterdir()), inside.generation
     line = _failed(import_(inside, bundle))
     assert f"{served} or its metadata is missing or has the wrong size, so nothing was published; " in line
     assert "mirror verify --repair" in line
     assert before == (list((inside.root / "state" / "imports").iterdir()), inside.generation)
-    served.write_bytes(ONE.content)
+    served.write_bytes(still.content)
     imported(inside, bundle)
     expect_same(inside, gap.outside)
 
