@@ -171,6 +171,9 @@ class _Import:
         sizes = blobs(self._opened.state.holdings)
         for sha256 in await self._store.intake.missing({sha256: sizes[sha256] for sha256 in self._opened.required}):
             self._verdicts[sha256] = Verdict.MISSING, None
+        held, after = self._before.holdings if self._before is not None else {}, self._opened.state.holdings
+        for sha256 in await self._store.intake.rotten(held, after, self._opened.required):
+            self._verdicts.setdefault(sha256, (Verdict.DAMAGED, "what is here has other bytes"))
         self._expect_all("are neither here nor carried, so export again from a base that is here, or in full")
         coming = set(await self._store.intake.missing({source.sha256: source.size for source in self._opened.sources}))
         size = sum(source.size for source in self._opened.sources if source.sha256 in coming)

@@ -64,6 +64,10 @@ class Intake:
         """Which blobs are not there, or with another size, in bytes; None is any. Raises `StoreError`."""
         return await off_loop(self._missing, sizes)
 
+    async def rotten(self, before: Holdings, after: Holdings, digests: Collection[str]) -> list[str]:
+        """Which of these blobs `after` would serve under a new name, and have other bytes than they should."""
+        return await off_loop(self._rotten, before, after, digests)
+
     async def take(self, source: Bytes, stopped: Callable[[], bool]) -> Path | None:
         """Copy `source` to a private file, proven; None: its blob is there, proven as well.
 
@@ -89,6 +93,15 @@ class Intake:
     def _missing(self, sizes: Mapping[str, int | None]) -> list[str]:
         found = ((sha256, size, size_of(self._layout.blob_name(sha256))) for sha256, size in sizes.items())
         return [sha256 for sha256, size, here in found if here is None or size not in (None, here)]
+
+    def _rotten(self, before: Holdings, after: Holdings, digests: Collection[str]) -> list[str]:
+        new: set[str] = set()
+        for receipt in self._unsure(before, after, ()):
+            served = self._layout.package_name(receipt)
+            new.update(() if there(served) else (receipt.sha256,))
+            if receipt.metadata_sha256 is not None and not there(f"{served}.metadata"):
+                new.add(receipt.metadata_sha256)
+        return sorted(sha256 for sha256 in new & set(digests) if not holds(self._layout.blob_name(sha256), sha256))
 
     def _take(self, source: Bytes, stopped: Callable[[], bool]) -> Path | None:
         if stopped():
