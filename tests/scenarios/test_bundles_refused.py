@@ -325,7 +325,7 @@ def test_a_sequence_counts_once_its_bundle_is_published(gap: Gap, index: Index) 
     gap.sync()
     inside = gap.inside()
     imported(inside, gap.exported("b1"))
-    index.add(TWO)
+    index.add(build_wheel("other", "1.0"))  # another project, so that nothing looks at the name of the first
     gap.sync()
     bundle = gap.exported("b2", "--since", str(receipt(inside)))
     (served,) = (inside.root / "public" / "packages").rglob(still.filename)
