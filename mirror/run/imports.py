@@ -126,6 +126,8 @@ async def _ended(scan: Sequence[str], file: IO[bytes]) -> int:
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+            with anyio.CancelScope(shield=True):  # or asyncio warns that somebody else knows how it ended
+                await process.wait()
 
 
 class _Import:
