@@ -14,7 +14,7 @@ import itertools
 import os
 import stat
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -114,6 +114,21 @@ class Reader:
             return self._blob_files(carried.blobs, bundle.carried.bytes)
         total = self._all_volumes(len(carried.blobs), bundle.carried.bytes, bundle.volume_size)
         return self._in_volumes(carried.blobs, bundle.carried.bytes, bundle.volume_size, total)
+
+    def strangers(self, statement: Statement, carried: Carried, sources: Iterable[Source]) -> Iterator[str]:
+        """What else lies in the directory, which nobody reads; a folder is one of them, whatever is in it."""
+        names, volume_size = {STATEMENT, SSHSIG, DSSE, SUMS, *carried.lists}, statement.predicate.volume_size
+        if volume_size is None:
+            names.update(map(blob_name, carried.blobs))
+        else:
+            total = volumes.stream_size(source.size for source in sources)
+            names.update(map(volumes.volume_name, range(1, volumes.count_volumes(total, volume_size) + 1)))
+        folders = {os.path.dirname(name) for name in names} | ({"blobs"} if volume_size is None else set())
+        for place, below, files in os.walk(self._files.directory):
+            here = os.path.relpath(place, self._files.directory)
+            found = {name: name if here == "." else f"{here}/{name}" for name in (*below, *files)}
+            yield from sorted(path for path in found.values() if path not in names and path not in folders)
+            below[:] = [name for name in below if found[name] in folders]
 
     def _blob_files(self, blobs: tuple[str, ...], carried_bytes: int) -> list[Source]:
         sources: list[Source] = []
@@ -252,7 +267,7 @@ class _Files:
     """The plain files of a directory that somebody else made."""
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
+        self.directory = directory
 
     def read(self, name: str, most: int, sha256: str | None = None) -> bytes:
         """All of a file that has at most `most` bytes, and this digest. Raises `BundleError`.
@@ -298,9 +313,9 @@ class _Files:
     @contextmanager
     def _folder(self, name: str) -> Iterator[int]:
         try:
-            descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
-            what = f"{self._directory} is no directory that can be read ({error.strerror})"
+            what = f"{self.directory} is no directory that can be read ({error.strerror})"
             raise BundleError(f"{what}; name the directory of a bundle") from error
         try:
             for part in name.split("/") if name else ():

@@ -219,6 +219,8 @@ def _print_shown(shown: Shown) -> None:
         for receipt in part.carried:
             print(f"  {receipt.project} {receipt.filename} {receipt.size} sha256={receipt.sha256}")
     _print_withdrawn(shown.withdrawn)
+    for name in shown.strangers:
+        print(f"not of the bundle, not looked at, and not imported: {name}")
     if shown.here is None:
         return
     print("here an import would change:")

@@ -49,6 +49,8 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     """The carried blobs."""
     required: tuple[str, ...]
     withdrawn: tuple[Withdrawal, ...]
+    strangers: Iterator[str]
+    """The names of what else is in the directory, which nobody reads; looked for when they are asked for."""
 
 
 def open_bundle(directory: Path, trust: Trust, before: Sequence[ImportReceipt], now: datetime) -> Opened:
@@ -74,7 +76,13 @@ def open_bundle(directory: Path, trust: Trust, before: Sequence[ImportReceipt], 
             what = f"blob {source.sha256} has {source.size} bytes in the bundle and {size} in {MANIFEST}"
             raise BundleError(f"{what}; copy it again from its origin")
     return Opened(
-        bundle=bundle, key=signer.fingerprint, state=state, sources=sources, required=required, withdrawn=withdrawn
+        bundle=bundle,
+        key=signer.fingerprint,
+        state=state,
+        sources=sources,
+        required=required,
+        withdrawn=withdrawn,
+        strangers=reader.strangers(sealed, carried, sources),
     )
 
 

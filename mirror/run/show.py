@@ -23,6 +23,8 @@ from mirror.plan.compare import Changes, compare
 from mirror.run.opened import open_bundle
 from mirror.store.store import Store
 
+_STRANGERS = 1000
+
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
     """What a bundle has of one index; sizes are bytes."""
@@ -52,6 +54,8 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     indexes: Mapping[IndexName, Part]
     withdrawn: tuple[Withdrawal, ...]
+    strangers: tuple[str, ...]
+    """What else is in the directory: nobody reads it, and nobody signed it. Escaped, at most a thousand names."""
     here: Here | None
     """None: there is no root to compare it with."""
 
@@ -67,6 +71,7 @@ def show(
         key=opened.key,
         indexes=_parts(opened.state.holdings, {source.sha256 for source in opened.sources}),
         withdrawn=opened.withdrawn,
+        strangers=tuple(ascii(name)[1:-1] for name in islice(opened.strangers, _STRANGERS)),
         here=None if root is None else _here(root, opened.bundle, opened.state.holdings, opened.required, now),
     )
 

@@ -418,3 +418,26 @@ def test_what_is_written_beside_survives_what_is_refused(gap: Gap) -> None:
     same = import_(inside, gap.exported("b6"), "--receipt", "-", "--audit", "-")
     assert (same.code, "name another file" in same.err) == (2, True)
     assert import_(inside, first, "--audit", str(gap.directory)).code == 2
+
+
+@pytest.mark.usefixtures("indexes")
+@pytest.mark.parametrize("form", [(), ("--volume-size", "1MiB")])
+def test_what_is_not_of_the_bundle_is_shown(gap: Gap, form: tuple[str, ...]) -> None:
+    """The person at the gate hears of everything that nobody signed; an import does not read it."""
+    bundle = gap.exported("b", *form)
+    show = ("bundle", "show", str(bundle), "--trust", str(gap.signers))
+    inside = gap.inside()
+    assert json.loads(inside.run(*show, "--json").out)["strangers"] == []
+    for name in ("blobs/no", "more/deep", "blobs.tar.d"):
+        (bundle / name).mkdir(parents=True)
+    for name in ("blobs/no/a", "blobs/stranger", "more/deep/a", "b\x1b[31m", "blobs.tar.002", "blobs.tar.d/a"):
+        (bundle / name).write_bytes(b"?")
+    if form:
+        (bundle / "blobs.tar.002").unlink()
+    found = json.loads(inside.run(*show, "--json").out)["strangers"]
+    expected = ["b\\x1b[31m", "blobs.tar.d", "more"]
+    expected += ["blobs"] if form else ["blobs.tar.002", "blobs/no", "blobs/stranger"]
+    assert sorted(found) == sorted(expected)
+    assert "not imported: b\\x1b[31m\n" in inside.run(*show).out
+    imported(inside, bundle)
+    expect_same(inside, gap.outside)
