@@ -14,13 +14,16 @@ pytestmark = pytest.mark.system
 _PARTS = 4  # so that several workers share a series
 
 
-def _sampled(strike: Strike, *nights: str) -> pytest.MarkDecorator:
-    """Every part of every series of these nights."""
+_FEW = 1  # of what crosses an air gap: the catalogue of faults has more of that
+
+
+def _sampled(strike: Strike, *nights: str, parts: int = _PARTS) -> pytest.MarkDecorator:
+    """These parts of every series of these nights."""
     chosen = [series for series in SERIES if series.strike == strike and series.night in nights]
     names = {series: "-".join(filter(None, (series.night, series.disk))) for series in chosen}
     return pytest.mark.parametrize(
         ("series", "part"),
-        [pytest.param(series, part, id=f"{names[series]}-{part}") for series in chosen for part in range(_PARTS)],
+        [pytest.param(series, part, id=f"{names[series]}-{part}") for series in chosen for part in range(parts)],
     )
 
 
@@ -57,4 +60,28 @@ def test_a_power_cut_leaves_the_old_state_or_the_new_one_and_exit_0_lasts(
     scene: Callable[[str], Scene], series: Series, part: int, record_property: Callable[[str, object], None]
 ) -> None:
     """On ext4 and XFS, before any flush and after the end: I3, I4 and I6 with only what the disk really has."""
+    _strike(scene, series, part, record_property)
+
+
+@_sampled("kill points", "import", "delta", "export", parts=_FEW)
+def test_a_killed_import_or_export_leaves_all_or_nothing_and_a_rerun_converges(
+    scene: Callable[[str], Scene], series: Series, part: int, record_property: Callable[[str, object], None]
+) -> None:
+    """SIGKILL at any call: no half generation, no receipt before it is served, no bundle that is not whole."""
+    _strike(scene, series, part, record_property)
+
+
+@_sampled("error points", "delta", "export", parts=_FEW)
+def test_an_import_or_export_that_the_disk_refuses_something_is_honest_about_it(
+    scene: Callable[[str], Scene], series: Series, part: int, record_property: Callable[[str, object], None]
+) -> None:
+    """No space, I/O errors, quotas, no descriptors, no links: 0 only with all of it, and no flush after a failed one."""
+    _strike(scene, series, part, record_property)
+
+
+@_sampled("power cuts", "delta", "export", parts=_FEW)
+def test_a_power_cut_leaves_all_of_an_import_or_export_or_nothing(
+    scene: Callable[[str], Scene], series: Series, part: int, record_property: Callable[[str, object], None]
+) -> None:
+    """On ext4 and XFS, before a flush and after the end: what was reported lasts."""
     _strike(scene, series, part, record_property)

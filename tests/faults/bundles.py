@@ -94,7 +94,7 @@ def _one(border: Border, name: str) -> Path:
 def _lengths(name: str, says: str, **keys: Any) -> dict[str, Crossing]:
     kinds = {"cut": _cut(name), "emptied": _emptied(name), "longer": _longer(name), "vast": _longer(name, 1 << 36)}
     short = name.strip("*/").replace("blobs/*/", "") or "blob"
-    return {f"{short}-{kind}": refused(says, change, **keys) for kind, change in kinds.items()}
+    return variants(says, {f"{short}-{kind}": change for kind, change in kinds.items()}, **keys)
 
 
 def _swapped(border: Border) -> None:
@@ -244,7 +244,7 @@ FAULTS = (
         81,
         "a missing file, blob or volume",
         {
-            **{name: refused(f"{name} is missing.*; copy", _gone(name)) for name in _SMALL},
+            **{name: refused(f"{name} is missing.*copy", _gone(name)) for name in _SMALL},
             "blob": refused(r"blobs/../[0-9a-f]{64} is missing; copy", _gone("blobs/*/*")),
             "folder": refused(
                 r"blobs/../[0-9a-f]{64} is missing; copy", lambda b: shutil.rmtree(_one(b, "blobs/*/*").parent)

@@ -151,8 +151,8 @@ def withdrawal(**changes: Any) -> Change:
 
 @cache
 def bomb(*, lines: bool) -> bytes:
-    """A GiB of nothing, in one line or in lines of a MiB, in a thousandth of the space."""
-    return bomb_of(b"", b" " * (_MIB - 1) + (b"\n" if lines else b" "), 1024)
+    """Half a GiB of nothing, in one line or in lines of a MiB, in a thousandth of the space."""
+    return bomb_of(b"", b" " * (_MIB - 1) + (b"\n" if lines else b" "), 512)
 
 
 def bomb_of(head: bytes, piece: bytes, times: int) -> bytes:

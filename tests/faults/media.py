@@ -66,13 +66,13 @@ _DEVICES: dict[str, Change] = {
 def _no_files() -> dict[str, Crossing]:
     found: dict[str, Crossing] = {}
     for name in (*_FILES, *_FOLDERS):
-        short = name[:12]
-        found[f"{short}-linked"] = refused(_NO_FILE, _linked(name))
-        found |= {f"{short}-{kind}": refused(_NO_FILE, _at(name, change)) for kind, change in _KINDS.items()}
-        if name in _FOLDERS:
-            found[f"{short}-folder"] = refused("is missing.*; copy", _at(name, Path.mkdir))
+        short = name[:12].replace("/", "-")
+        kinds = _KINDS if name in _FILES else {kind: change for kind, change in _KINDS.items() if kind != "folder"}
+        cases = {f"{short}-{kind}": _at(name, change) for kind, change in kinds.items()}
+        found |= variants(_NO_FILE, cases | {f"{short}-linked": _linked(name)})
+    found |= variants("is missing.*; copy", {f"{name[:8]}-emptied": _at(name, Path.mkdir) for name in _FOLDERS})
     for name in ("statement.json", blob_name(NEW.sha256)):
-        cases = {f"{name[:12]}-{kind}": _at(name, change) for kind, change in _DEVICES.items()}
+        cases = {f"{name[:5]}-{kind}": _at(name, change) for kind, change in _DEVICES.items()}
         found |= variants(_NO_FILE, cases, needs=("root",))
     volume = {f"volume-{kind}": _at("blobs.tar.002", change) for kind, change in _KINDS.items()}
     return found | variants(_NO_FILE, volume | {"volume-linked": _linked("blobs.tar.002")}, volumes=True)
