@@ -123,7 +123,7 @@ def open_night(name: str, directory: Path) -> Iterator[Night]:
             yield stack.enter_context(nights.open_night(name, directory))
             return
         world = stack.enter_context(World())
-        outside = Gap(directory / "gap", world)
+        outside = Gap(directory / f"{name} gap", world)
         start = Site(directory / name, world)
         start.directory.mkdir()
         full, delta = _bundles(outside, world)

@@ -75,7 +75,7 @@ def test_a_killed_import_or_export_leaves_all_or_nothing_and_a_rerun_converges(
 def test_an_import_or_export_that_the_disk_refuses_something_is_honest_about_it(
     scene: Callable[[str], Scene], series: Series, part: int, record_property: Callable[[str, object], None]
 ) -> None:
-    """No space, I/O errors, quotas, no descriptors, no links: 0 only with all of it, and no flush after a failed one."""
+    """No space, I/O errors, quotas, no descriptors: 0 only with all of it, and no flush after a failed one."""
     _strike(scene, series, part, record_property)
 
 
