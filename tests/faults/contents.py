@@ -277,11 +277,11 @@ FAULTS = (
             ),
             "withdrawn-count": refused("says 3 withdrawals, and 2", said(lambda it: it.update(withdrawn=3))),
             "withdrawn-and-there": refused(
-                "say different things of one",
+                "say different things of .one",
                 withdrawal(project="one", file=OLD.filename, sha256=OLD.sha256),
             ),
             "withdrawn-not-yanked": refused(
-                "say different things of one",
+                "say different things of .one",
                 listed(WITHDRAWN, lambda lines: [lines[0], lines[1].replace(b"one-1.0", b"one-1.1")]),
             ),
             "withdrawn-other-kind": refused("withdrawn.jsonl.gz cannot be read", withdrawal(kind="added")),

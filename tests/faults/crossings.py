@@ -513,7 +513,7 @@ FAULTS = (
                 play=_signalled_export(signal.SIGINT), codes=frozenset({130}), run=_OUT, exports=True, says=_SILENCE
             ),
             "sigterm": Crossing(
-                play=_signalled_export(signal.SIGTERM), codes=frozenset({-signal.SIGTERM}), run=_OUT, exports=True
+                play=_signalled_export(signal.SIGTERM), codes=frozenset({143}), run=_OUT, exports=True, says=_SILENCE
             ),
         },
     ),

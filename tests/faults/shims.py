@@ -86,12 +86,13 @@ import os
 
 from mirror.bundle.reading import Source
 
-_pieces = Source.pieces
+_pieces, _left = Source.pieces, [{number}]
 
 
 def pieces(self):
     for piece in _pieces(self):
-        os.kill(os.getpid(), {number})
+        if _left:
+            os.kill(os.getpid(), _left.pop())
         yield piece
 
 
@@ -127,7 +128,7 @@ def after_opening(site: Site, act: str) -> AbstractContextManager[None]:
 
 
 def at_first_piece(site: Site, number: signal.Signals) -> AbstractContextManager[None]:
-    """The process gets a signal whenever it reads of a blob of a bundle."""
+    """The process gets a signal when it has read the first bytes of a blob of a bundle."""
     return _loaded(site, _COPYING.format(number=int(number)))
 
 
