@@ -20,7 +20,7 @@ from mirror.bundle.signing import SigningKey
 from mirror.bundle.trust import Trust
 from mirror.cli.commands import check_writable, configured
 from mirror.cli.history import change_lines
-from mirror.cli.output import bar, say, size_text
+from mirror.cli.output import bar, plain, say, size_text
 from mirror.config.load import Settings, find_config
 from mirror.config.settings import Intake
 from mirror.errors import ConfigError, Problem
@@ -248,4 +248,4 @@ def _print_withdrawn(withdrawn: Iterable[Withdrawal]) -> None:
             text = f"! {line.file}: yanked: {line.reason or 'no reason is given'}"
         else:
             text = f"! {line.status.status}: {line.status.reason or 'no reason is given'}"
-        print(scrub(f"index {line.index}, project {line.project}: {text}"))
+        print(plain(f"index {line.index}, project {line.project}: {text}"))

@@ -37,6 +37,11 @@ def say(text: str) -> None:
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - it stands for standard error until the process ends
 
 
+def plain(text: str) -> str:
+    """Text of others as a part of one line: scrubbed, without control characters and ends of lines."""
+    return "".join(character if character.isprintable() else "?" for character in scrub(text))
+
+
 @contextmanager
 def showing(*, quiet: bool, verbose: bool) -> Iterator[events.Emit]:
     """An observer for the events of a run."""

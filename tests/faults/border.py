@@ -122,6 +122,11 @@ class Border:
         self.configure()
         return gap.import_(self.site, self.target)
 
+    def imports_right(self) -> Outcome:
+        """`mirror import` of the bundle that nothing is wrong with."""
+        self.target = self.good
+        return self.imports()
+
     def importing(self) -> Child:
         """`mirror import`, as a process that can be signalled, traced and weighed."""
         self.configure()

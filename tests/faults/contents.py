@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import gzip
+import json
 from collections.abc import Callable
 from typing import Any
+
+import msgspec
 
 from mirror.cli.wheels import build_wheel
 from mirror.model.bundle import LISTS, MANIFEST, PINS, REQUIRED, SUMS, WITHDRAWN, blob_name
 from tests import gap
 from tests.faults import forgeries
 from tests.faults.border import NEW, OLD, Border, Crossing, refused, spoilt, variants
-from tests.faults.fault import Fault
+from tests.faults.fault import ABSORBED, Fault
 from tests.faults.forgeries import (
     Record,
     carrying,
@@ -25,6 +28,7 @@ from tests.faults.forgeries import (
     said,
     withdrawal,
 )
+from tests.site import Outcome
 
 _STRANGER = build_wheel("stranger", "1.0")
 _ZEROS = "0" * 64
@@ -142,6 +146,26 @@ def _another(**changes: Any) -> Callable[[Border], None]:
 
 def _size(value: int) -> Callable[[Border], None]:
     return manifest(lambda records: _of(NEW.filename, records).update(size=value))
+
+
+_WORDS = "\x1b[2J\x1b]0;x\x07\nsigned by everybody\u202e"
+
+
+def _deceiving(border: Border) -> None:
+    """Outside somebody yanked a file for a reason that rewrites the terminal on which a reviewer reads it."""
+    manifest(lambda records: _of(OLD.filename, records).update(yanked=_WORDS))(border)
+    yank = msgspec.json.encode(json.loads(gap.lines(border.bundle, WITHDRAWN)[1]) | {"reason": _WORDS}) + b"\n"
+    listed(WITHDRAWN, lambda lines: [lines[0], yank])(border)
+
+
+def _shown(border: Border) -> Outcome:
+    """What the reviewer sees of it has one line, and no control characters."""
+    shown = border.site.run("bundle", "show", "--trust", str(border.signers), str(border.bundle))
+    assert shown.code == 0, shown.err
+    (line,) = (line for line in shown.out.splitlines() if "yanked" in line)
+    assert line.endswith(": yanked: ?[2J?]0;x??signed by everybody?")
+    assert all(line.isprintable() for line in shown.out.splitlines())
+    return border.imports_right()
 
 
 def _of(name: str, records: list[Record]) -> Record:
@@ -355,6 +379,7 @@ FAULTS = (
                     "indexes-unsorted": _header(indexes=["second", "first"]),
                 },
             ),
+            "words-for-a-terminal": Crossing(play=spoilt(_deceiving), run=_shown, codes=ABSORBED),
             "file-twice": refused("names a file of two twice", _twice()),
             "file-twice-with-other-bytes": refused("names a file of two twice", _twice(sha256=NEW.sha256, size=41096)),
             "file-named-as-metadata": refused("is neither a wheel nor an sdist", manifest(_as_metadata)),
@@ -433,6 +458,8 @@ FAULTS = (
                     ),
                 },
             ),
+            "sealed-again-without-a-lie": Crossing(play=spoilt(manifest(lambda _: None)), codes=ABSORBED),
+            "sealed-again-in-volumes": Crossing(play=spoilt(manifest(lambda _: None)), codes=ABSORBED, volumes=True),
             "no-newline": refused(
                 "ends in the middle of a line",
                 lambda border: forgeries.seal_manifest(border, [b"".join(gap.lines(border.bundle, MANIFEST))[:-1]]),
@@ -448,7 +475,7 @@ FAULTS = (
         {
             **{f"line-{name}": _bomb(name, lines=False) for name in LISTS},
             **{f"lines-{name}": _bomb(name, lines=True) for name in (MANIFEST, REQUIRED)},
-            f"again-{MANIFEST}": _repeated(MANIFEST, "", 500_000),
+            f"again-{MANIFEST}": _repeated(MANIFEST, "", 400_000),
             f"again-{REQUIRED}": _repeated(REQUIRED, "required", 4_000_000),
             f"again-{WITHDRAWN}": _repeated(WITHDRAWN, "withdrawn", 2_000_000),
             **{
