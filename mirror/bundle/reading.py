@@ -37,7 +37,7 @@ from mirror.model.bundle import (
 )
 
 _LINE = 16 << 20  # bytes of the longest line of a list
-_UNPACKED, _RATIO = 16 << 20, 200
+_UNPACKED, _RATIO = 16 << 20, 100
 """A list unpacks to so many bytes at most, and so many for each packed one: each line of a real one has a digest."""
 _PIECE = 1 << 20
 _FEED = 1 << 16  # compressed bytes at a time: what zlib does not take at once is copied

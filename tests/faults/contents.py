@@ -189,7 +189,7 @@ def _bomb(name: str, *, lines: bool) -> Crossing:
 
 
 def _repeated(name: str, amount: str, times: int) -> Crossing:
-    """The last line of a list so often that it would take far more memory than a run may need, and the statement agrees."""
+    """The last line of a list so often that it would take a run too much memory, and the statement agrees."""
 
     def change(border: Border) -> None:
         lines = gap.lines(border.bundle, name)
