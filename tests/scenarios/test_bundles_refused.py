@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from mirror.cli.wheels import build_wheel
-from mirror.model.bundle import MANIFEST, PINS, STATEMENT
+from mirror.model.bundle import MANIFEST, PINS, STATEMENT, WITHDRAWN
 from tests.gap import (
     OUTSIDE,
     Gap,
@@ -495,3 +498,25 @@ def test_a_signed_list_has_one_form(gap: Gap, index: Index, case: str) -> None:
     bundle = gap.exported("b")
     reseal(bundle, gap.key, lists={name: change(lines(bundle, name))})
     assert name in refused(gap.inside(), bundle)
+
+
+def test_no_bundle_writes_to_the_terminal_of_who_looks_at_it(gap: Gap, index: Index) -> None:
+    """A trusted key does not make a reason harmless: it stays on its line, without control characters."""
+    gap.exported("b1")
+    index.yank(ONE.filename, "broken")
+    gap.sync()
+    bundle = gap.exported("b2", "--since", "1")
+    reason = msgspec.json.encode("\x1b[2Jover\nsigned by SHA256:other\x9b1m")
+    lists = {
+        name: [line.replace(b'"broken"', reason) for line in lines(bundle, name)] for name in (MANIFEST, WITHDRAWN)
+    }
+
+    def change(predicate: dict[str, Any]) -> None:
+        predicate["target"]["manifest"] = hashlib.sha256(b"".join(lists[MANIFEST])).hexdigest()
+
+    reseal(bundle, gap.key, change, lists=lists)
+    inside = gap.inside()
+    done = _show(inside, bundle, "-c", str(inside.config))
+    assert done.code == 0, done.err
+    assert f"! {ONE.filename}: yanked: ?[2Jover?signed by SHA256:other?1m\n" in done.out
+    assert all(character.isprintable() for character in done.out.replace("\n", ""))
