@@ -23,13 +23,13 @@ class Receipts:
     def all(self) -> list[ImportReceipt]:
         """All receipts, in the order in which they were published here. Raises `StoreError` and OSError.
 
-        The generation tells it, because a clock may be set back; two imports of one generation are in the order of
-        their export.
+        The sequence tells it, which rises with each: a clock may be set back, and generations are counted anew in a
+        root that was lost and has only its receipts back.
         """
         if not self._layout.imports.is_dir():
             return []
         found = (self._read(path) for path in self._layout.imports.iterdir())
-        return sorted(found, key=lambda receipt: (receipt.generation, receipt.sequence, receipt.imported))
+        return sorted(found, key=lambda receipt: (receipt.sequence, receipt.imported))
 
     def keep(self, receipt: ImportReceipt, run: Path) -> None:
         """Keep `receipt`, durably; `run` is the directory of this run. Raises OSError."""

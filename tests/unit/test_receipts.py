@@ -44,11 +44,11 @@ def test_receipts_are_kept_and_found(tmp_path: Path) -> None:
 
 
 def test_the_newest_is_the_last_that_was_published(tmp_path: Path) -> None:
-    """Whatever the clock here said; of two that are one generation, the one that was exported later."""
+    """Whatever the clock here said, and also when the generations begin anew."""
     clock_ahead = import_receipt(1, imported="2031-01-01T00:00:00Z")
     later = import_receipt(2)
-    same = import_receipt(3, generation=later.generation)
-    assert _kept(tmp_path, same, clock_ahead, later).imports() == [clock_ahead, later, same]
+    anew = import_receipt(3, generation=1)
+    assert _kept(tmp_path, anew, clock_ahead, later).imports() == [clock_ahead, later, anew]
 
 
 def test_two_keys_may_sign_in_the_same_second(tmp_path: Path) -> None:
