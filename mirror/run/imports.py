@@ -99,9 +99,7 @@ def import_bundle(wish: Importing, audit: Callable[[Line], None], progress: Call
     store = Store(wish.root, run_name(datetime.now(UTC)), min_free=wish.min_free)
     with store.writing():
         before = store.current()
-        if before is not None and not store.takes_imports():
-            what = f"{wish.root} is filled by mirror sync, or has lost its state/imports"
-            raise StoreError(f"{what}; import into a root of its own, so that nothing of it is lost")
+        expect_for_imports(store, before)
         opened = open_bundle(wish.directory, wish.trust, store.imports(), wish.now)
         return anyio.run(_Import(wish, store, before, opened, audit, progress).run)
 
@@ -109,6 +107,13 @@ def import_bundle(wish: Importing, audit: Callable[[Line], None], progress: Call
 def _served(line: Line) -> str:
     """The name under which the blob of `line` is served."""
     return line.file if line.kind == "file" else f"{line.file}.metadata"
+
+
+def expect_for_imports(store: Store, served: State | None) -> None:
+    """Raise `StoreError` for a root that nights fill: an import would publish nothing of theirs."""
+    if served is not None and not store.takes_imports():
+        what = f"{store.root} is filled by mirror sync, or has lost its state/imports"
+        raise StoreError(f"{what}; import into a root of its own, so that nothing of it is lost")
 
 
 async def _cut(scope: anyio.CancelScope, stop: Stop) -> None:

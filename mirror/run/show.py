@@ -13,13 +13,14 @@ import msgspec
 
 from mirror.bundle.reading import Source
 from mirror.bundle.trust import Trust
-from mirror.errors import BundleError
+from mirror.errors import BundleError, StoreError
 from mirror.model.bundle import Bundle, Withdrawal
 from mirror.model.files import Receipt
 from mirror.model.holding import Holdings, all_files, count_files
 from mirror.model.names import IndexName
 from mirror.plan.bundle import expect_importable
 from mirror.plan.compare import Changes, compare
+from mirror.run.imports import expect_for_imports
 from mirror.run.opened import open_bundle
 from mirror.store.store import Store
 
@@ -78,12 +79,12 @@ def show(
 
 def _here(root: Path, bundle: Bundle, target: Holdings, required: Iterable[str], now: datetime) -> Here:
     store = Store(root, "show")
-    refused = None
+    refused, state, before = None, store.current(), store.imports()
     try:
-        expect_importable(bundle, True, store.imports(), now)
-    except BundleError as error:
+        expect_for_imports(store, state)
+        expect_importable(bundle, True, before, now)
+    except (BundleError, StoreError) as error:
         refused = str(error)
-    state = store.current()
     missing = sum(not path.exists() for _, path in store.blobs(required))
     return Here(refused=refused, missing=missing, changes=compare(state.holdings if state is not None else {}, target))
 

@@ -46,6 +46,11 @@ class Store:
         self._generations = Generations(self._layout)
 
     @property
+    def root(self) -> Path:
+        """The mirror's directory."""
+        return self._layout.root
+
+    @property
     def served(self) -> Path:
         """The directory that a web server serves: the current generation."""
         return self._layout.current
