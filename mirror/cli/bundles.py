@@ -8,7 +8,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -23,7 +23,7 @@ from mirror.cli.history import change_lines
 from mirror.cli.output import bar, plain, say, size_text
 from mirror.config.load import Settings, find_config
 from mirror.config.settings import Intake
-from mirror.errors import ConfigError, Problem
+from mirror.errors import ConfigError, Problem, StoreError
 from mirror.model.bundle import Bundle, Gone, ImportReceipt, Withdrawal, Yanked
 from mirror.model.secret import scrub
 from mirror.run.export import Exported, Wish, export
@@ -173,8 +173,11 @@ def _appended(file: str | None) -> Iterator[IO[str] | None]:
             opened = Path(file).open("a", encoding="utf-8")  # noqa: SIM115 - closed below; only the opening is to be refused here
         except OSError as error:
             raise ConfigError([Problem(file, f"cannot be written: {error.strerror}", "name another file")]) from error
-        with opened:
+        try:
             yield opened
+        finally:
+            with suppress(OSError):  # each line was flushed, or nothing was published
+                opened.close()
 
 
 def _hand_over(receipt: ImportReceipt, file: str | None) -> Exit:
@@ -193,7 +196,11 @@ def _hand_over(receipt: ImportReceipt, file: str | None) -> Exit:
 def _auditing(audit: IO[str] | None) -> Callable[[Line], None]:
     def note(line: Line) -> None:
         if audit is not None:
-            audit.write(msgspec.json.encode(line).decode() + "\n")
+            try:
+                audit.write(msgspec.json.encode(line).decode() + "\n")
+                audit.flush()  # now, because nothing is published without its audit
+            except OSError as error:
+                raise StoreError(f"the audit cannot be written: {error.strerror}; nothing was published") from error
 
     return note
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -248,6 +250,8 @@ def test_a_root_is_filled_by_syncs_or_by_imports(gap: Gap, index: Index) -> None
     before = state(gap.outside.root)
     line = _failed(gap.outside.run("import", "-c", str(gap.outside.config), "--trust", str(gap.signers), str(bundle)))
     assert "is filled by mirror sync, or has lost its state/imports; import into a root of its own" in line
+    shown = _show(gap.outside, bundle, "-c", str(gap.outside.config), "--trust", str(gap.signers))
+    assert line.replace("failed: ", "it would be refused: ") in shown.out
     assert state(gap.outside.root) == before
     imported(inside, bundle)
     kept, inside_before = inside.config.read_text(), state(inside.root)
@@ -403,6 +407,22 @@ def test_the_audit_tells_of_every_blob(gap: Gap, index: Index) -> None:
     verdicts = {(line["file"], line["verdict"]) for line in map(json.loads, done.out.splitlines())}
     assert verdicts == {(ONE.filename, "present"), (TWO.filename, "imported")}
     assert (done.code, done.err) == (0, "")
+
+
+def test_nothing_is_published_without_its_audit(gap: Gap, index: Index) -> None:
+    """A disk that takes no line of it ends the import before the switch; what was taken in is not taken again."""
+    assert index.held
+    inside, bundle = gap.inside(), gap.exported("b1")
+    arguments = ("import", "-c", str(inside.config), "--audit")
+    for full in ("/dev/full", "-"):
+        command = shlex.join(inside.command(*arguments, full, str(bundle)))
+        done = subprocess.run(  # noqa: S602 - our own words, quoted
+            f"{command} > /dev/full", shell=True, env=inside.process_environment, capture_output=True, text=True
+        )
+        assert "the audit cannot be written: No space left on device; nothing was published" in done.stderr
+        assert done.returncode != 0
+        assert content(inside.root) == {}
+    assert imported(inside, bundle)["generation"] == 1
 
 
 def test_a_scanner_has_the_last_word(gap: Gap, index: Index) -> None:
