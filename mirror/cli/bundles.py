@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import signal
 import sys
@@ -154,11 +155,10 @@ def _now() -> datetime:
     text = os.environ.get("SOURCE_DATE_EPOCH")
     if text is None:
         return datetime.now(UTC).replace(microsecond=0)
-    try:
-        return datetime.fromtimestamp(int(text), UTC)
-    except (ValueError, OverflowError, OSError):
+    if not re.fullmatch(r"[0-9]{1,11}", text):  # before the year 5139
         what = "it is no time in seconds since 1970"
-        raise ConfigError([Problem("SOURCE_DATE_EPOCH", what, "remove it, or see reproducible-builds.org")]) from None
+        raise ConfigError([Problem("SOURCE_DATE_EPOCH", what, "remove it, or see reproducible-builds.org")])
+    return datetime.fromtimestamp(int(text), UTC)
 
 
 @contextmanager

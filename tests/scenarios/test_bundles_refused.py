@@ -150,10 +150,11 @@ def _shape(bundle: Path) -> dict[str, tuple[int, bytes]]:
     return found | {".": (bundle.stat().st_mode, b"")}
 
 
-def test_a_time_that_is_none(gap: Gap, index: Index) -> None:
-    """A usage error, not a bundle of now."""
+@pytest.mark.parametrize("time", ["yesterday", "", "-1", "1_0", "253402300799", "99999999999999999999"])
+def test_a_time_that_is_none(gap: Gap, index: Index, time: str) -> None:
+    """A usage error, not a bundle of now, nor one that no import takes."""
     assert index.held
-    gap.outside.environ["SOURCE_DATE_EPOCH"] = "yesterday"
+    gap.outside.environ["SOURCE_DATE_EPOCH"] = time
     line = _failed(_without_a_bundle(gap, "b"), 2)
     assert line.startswith("SOURCE_DATE_EPOCH: it is no time in seconds since 1970")
 
