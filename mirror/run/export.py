@@ -76,6 +76,8 @@ def export(
     `StoreError`; then there is no bundle.
     """
     store = Store(root, "export")
+    if target is not None:
+        store.expect_outside(target)
     done, counting = 0, Lock()
 
     def received(size: int) -> None:

@@ -97,6 +97,7 @@ def import_bundle(wish: Importing, audit: Callable[[Line], None], progress: Call
     Raises `BundleError`, `Busy` and `StoreError`; then nothing is published that was not before.
     """
     store = Store(wish.root, run_name(datetime.now(UTC)), min_free=wish.min_free)
+    store.expect_outside(wish.directory)
     with store.writing():
         before = store.current()
         expect_for_imports(store, before)

@@ -55,6 +55,12 @@ class Store:
         """The directory that a web server serves: the current generation."""
         return self._layout.current
 
+    def expect_outside(self, bundle: Path) -> None:
+        """Raise `StoreError` for a bundle inside the root: it would be served, taken for something else, or removed."""
+        root = os.path.realpath(self._layout.root)
+        if Path(os.path.realpath(bundle)).is_relative_to(root):
+            raise StoreError(f"{bundle} is inside the root {root}; name a place outside of it")
+
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Be the one writer; what an earlier run left in `tmp` is removed. Raises `Busy` or `StoreError`."""

@@ -84,6 +84,23 @@ def _without_a_bundle(gap: Gap, name: str) -> Outcome:
     return gap.outside.run("export", "-c", str(gap.outside.config), str(gap.disk(name)))
 
 
+def test_a_bundle_is_no_part_of_a_root(gap: Gap, index: Index) -> None:
+    """It would be served, be taken for a generation, or go with `tmp` before anybody reads it."""
+    assert index.held
+    bundle, inside = gap.exported("b1"), gap.inside()
+    outside = gap.outside.root
+    gap.disk("link").symlink_to(outside)
+    for target in (outside / "gen" / "000009", outside / "tmp" / "b", gap.disk("link") / "public" / "b"):
+        done = gap.outside.run("export", "-c", str(gap.outside.config), str(target))
+        assert f"failed: {target} is inside the root {outside}; name a place outside" in _failed(done)
+        assert not target.exists()
+    imported(inside, bundle)
+    kept = inside.root / "tmp" / "b"
+    shutil.copytree(bundle, kept)
+    assert "is inside the root" in refused(inside, kept)
+    assert kept.is_dir()
+
+
 def test_no_bundle_has_a_hole(gap: Gap, index: Index) -> None:
     """A blob that is gone, or not what it should be, is named with what heals it."""
     assert index.held
