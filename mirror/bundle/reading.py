@@ -7,20 +7,18 @@ anything is read, digests before anything is parsed, and what is parsed are the 
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import io
 import itertools
 import os
-import stat
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
 from mirror.bundle import volumes
+from mirror.bundle.plain import AGAIN, MISSING, PlainFiles, check_digest, complain, refused
 from mirror.bundle.volumes import Cursor
 from mirror.errors import BundleError
 from mirror.model.bundle import (
@@ -42,8 +40,6 @@ _UNPACKED, _RATIO = 16 << 20, 100
 _PIECE = 1 << 20
 _FEED = 1 << 16  # compressed bytes at a time: what zlib does not take at once is copied
 _SEAL = {STATEMENT: 1 << 20, SSHSIG: 1 << 16, DSSE: 4 << 20}
-_NAMED = 20  # of what is wrong; the rest is counted
-_AGAIN = "copy it again from its origin"
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +47,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
     sha256: str
     size: int
-    files: _Files
+    files: PlainFiles
     volume_size: int | None
     """None: the blob is a file."""
     offset: int = 0
@@ -80,7 +76,7 @@ class Reader:
     """Reads the bundle in `directory`. Every method raises `BundleError`, which names the file and what to do."""
 
     def __init__(self, directory: Path) -> None:
-        self._files = _Files(directory)
+        self._files = PlainFiles(directory)
 
     def sealed(self) -> tuple[bytes, bytes, bytes]:
         """The statement, the SSHSIG and the DSSE envelope, about which nothing is known yet."""
@@ -140,7 +136,7 @@ class Reader:
                     sources.append(Source(sha256=sha256, size=size, files=self._files, volume_size=None))
                 else:
                     wrong.append(f"{blob_name(sha256)} {size}")
-        _complain(wrong)
+        complain(wrong)
         found = sum(source.size for source in sources)
         if found != carried_bytes:
             raise BundleError(
@@ -156,7 +152,7 @@ class Reader:
         names = [volumes.volume_name(number) for number in range(1, volumes.MOST + 1)]
         most = certain + count * volumes.BLOCK // volume_size + 2  # and one that would be too many
         found = self._files.sizes("", names[:most])
-        there = found[:certain] + list(itertools.takewhile(lambda size: size != _MISSING, found[certain:]))
+        there = found[:certain] + list(itertools.takewhile(lambda size: size != MISSING, found[certain:]))
         wrong: list[str] = []
         for number, size in enumerate(there, 1):
             last = number == len(there)
@@ -164,7 +160,7 @@ class Reader:
                 wrong.append(f"{volumes.volume_name(number)} {size}")
             elif not (0 < size <= volume_size if last else size == volume_size):
                 wrong.append(f"{volumes.volume_name(number)} has {size} bytes where volumes have {volume_size}")
-        _complain(wrong)
+        complain(wrong)
         return sum(size for size in there if isinstance(size, int))
 
     def _in_volumes(self, blobs: tuple[str, ...], carried_bytes: int, volume_size: int, total: int) -> list[Source]:
@@ -184,7 +180,7 @@ class Reader:
                 left, padding = left - size, bytes(volumes.padding(size))
             _compare(cursor, _next(cursor, padding, len(volumes.END)), volumes.END)
             if cursor.offset != total:
-                raise BundleError(f"{cursor.name} has bytes after the end of the archive; {_AGAIN}")
+                raise BundleError(f"{cursor.name} has bytes after the end of the archive; {AGAIN}")
         if left:
             raise BundleError(f"the blobs have {left} bytes less than {STATEMENT} says; it cannot be imported")
         return sources
@@ -203,16 +199,16 @@ def _fill(cursor: Cursor, view: memoryview, name: str | None) -> None:
     try:
         whole = cursor.fill(view)
     except OSError as error:
-        raise _refused(name or cursor.name, error) from error
+        raise refused(name or cursor.name, error) from error
     if not whole:
-        raise BundleError(f"{name or cursor.name} ends too early; {_AGAIN}")
+        raise BundleError(f"{name or cursor.name} ends too early; {AGAIN}")
 
 
 def _compare(cursor: Cursor, found: bytes, expected: bytes) -> None:
     """Demand that what was just read is `expected`."""
     if found != expected:
         names = dict.fromkeys((cursor.name_at(cursor.offset - len(found)), cursor.name_at(cursor.offset - 1)))
-        raise BundleError(f"{' or '.join(names)} is not what an export writes there; {_AGAIN}")
+        raise BundleError(f"{' or '.join(names)} is not what an export writes there; {AGAIN}")
 
 
 def _lines(name: str, data: bytes) -> Iterator[bytes]:
@@ -258,113 +254,3 @@ class _Unpacked(io.RawIOBase):
         piece = self._data[self._place : self._place + _FEED]
         self._place += len(piece)
         return piece
-
-
-_MISSING = "is missing"
-
-
-class _Files:
-    """The plain files of a directory that somebody else made."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-
-    def read(self, name: str, most: int, sha256: str | None = None) -> bytes:
-        """All of a file that has at most `most` bytes, and this digest. Raises `BundleError`.
-
-        The digest is checked twice: before a large file that is not ours takes memory, and of what is then there.
-        """
-        try:
-            with open(self.open(name), "rb") as file:
-                size = os.fstat(file.fileno()).st_size
-                if size > most:
-                    raise BundleError(f"{name} has {size} bytes, and at most {most} belong there; {_AGAIN}")
-                if sha256 is not None:
-                    _check_digest(name, hashlib.file_digest(file, "sha256").hexdigest(), sha256)
-                    file.seek(0)
-                data = file.read(size)
-        except OSError as error:
-            raise _refused(name, error) from error
-        if sha256 is not None:
-            _check_digest(name, hashlib.sha256(data).hexdigest(), sha256)
-        return data
-
-    def open(self, name: str) -> int:
-        """A descriptor of a plain file. Raises OSError, and `BundleError` when the directory is none."""
-        folder, _, base = name.rpartition("/")
-        with self._folder(folder) as descriptor:
-            _size(base, descriptor)  # a device is not even opened
-            file = os.open(base, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=descriptor)
-        try:
-            _plain(os.fstat(file))
-        except OSError:
-            os.close(file)
-            raise
-        return file
-
-    def sizes(self, folder: str, names: list[str]) -> list[int | str]:
-        """The size of each file in a folder, or what is wrong with it. Raises `BundleError`."""
-        try:
-            with self._folder(folder) as descriptor:
-                return [_size_or_why(name, descriptor) for name in names]
-        except OSError as error:
-            return [_why(error)] * len(names)
-
-    @contextmanager
-    def _folder(self, name: str) -> Iterator[int]:
-        try:
-            descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError as error:
-            what = f"{self.directory} is no directory that can be read ({error.strerror})"
-            raise BundleError(f"{what}; name the directory of a bundle") from error
-        try:
-            for part in name.split("/") if name else ():
-                outer = descriptor
-                descriptor = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=outer)
-                os.close(outer)
-            yield descriptor
-        finally:
-            os.close(descriptor)
-
-
-def _size_or_why(name: str, folder: int) -> int | str:
-    try:
-        return _size(name, folder)
-    except OSError as error:
-        return _why(error)
-
-
-def _size(name: str, folder: int) -> int:
-    return _plain(os.stat(name, dir_fd=folder, follow_symlinks=False))
-
-
-def _plain(found: os.stat_result) -> int:
-    """The size of what has to be a plain file. Raises OSError as open does for a symlink."""
-    if not stat.S_ISREG(found.st_mode):
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-    return found.st_size
-
-
-def _why(error: OSError) -> str:
-    if error.errno == errno.ENOENT:
-        return _MISSING
-    if error.errno in (errno.ELOOP, errno.ENOTDIR):
-        return "is no plain file in plain directories"
-    return f"cannot be read ({error.strerror})"
-
-
-def _refused(name: str, error: OSError) -> BundleError:
-    lost = isinstance(error, FileNotFoundError) and name == STATEMENT
-    advice = "name the directory of one bundle, or copy that again from its origin" if lost else _AGAIN
-    return BundleError(f"{name} {_why(error)}; {advice}")
-
-
-def _complain(wrong: list[str]) -> None:
-    if wrong:
-        more = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
-        raise BundleError(f"{', '.join(wrong[:_NAMED])}{more}; copy what is missing or wrong again from its origin")
-
-
-def _check_digest(name: str, found: str, sha256: str) -> None:
-    if found != sha256:
-        raise BundleError(f"{name} is not what was signed, its sha256 is another one; {_AGAIN}")
