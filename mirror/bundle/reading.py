@@ -7,7 +7,6 @@ anything is read, digests before anything is parsed, and what is parsed are the 
 
 from __future__ import annotations
 
-import hashlib
 import io
 import itertools
 import os
@@ -18,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from mirror.bundle import volumes
-from mirror.bundle.plain import AGAIN, MISSING, PlainFiles, check_digest, complain, refused
+from mirror.bundle.plain import AGAIN, MISSING, PlainFiles, complain, refused
 from mirror.bundle.volumes import Cursor
 from mirror.errors import BundleError
 from mirror.model.bundle import (
