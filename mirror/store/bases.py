@@ -55,10 +55,10 @@ class Bases:
         if number in self._layout.numbers() and fits((base := self.of(number)).manifest):
             path = paths.manifest(self._layout.generation(number))
             return base, manifest.read(path, number, {})
-        for path, base in self._kept():
-            if base.generation == number and fits(base.manifest):
-                return base, _read(path, base)
-        return None
+        kept = [(path, base) for path, base in self._kept() if base.generation == number and fits(base.manifest)]
+        if len(kept) > 1:  # the root was built anew, and counts again
+            raise StoreError(f"{len(kept)} generations were number {number} here; name the receipt, or its code")
+        return (kept[0][1], _read(*kept[0])) if kept else None
 
     def _kept(self) -> list[tuple[Path, Base]]:
         if not self._layout.exported.is_dir():

@@ -216,6 +216,21 @@ def test_an_outside_that_was_built_again(gap: Gap, indexes: Indexes) -> None:
     _cross(gap, inside, "b3", "--since", str(receipt(inside)))
 
 
+def test_a_number_that_two_generations_had_is_no_base(gap: Gap, indexes: Indexes) -> None:
+    """The pages were lost and not the rest, so numbers began again; a code still says which of the two is meant."""
+    inside = gap.inside()
+    first = _cross(gap, inside, "b1")
+    for folder in ("gen", "public"):
+        shutil.rmtree(gap.outside.root / folder)
+    for number in (2, 3):
+        indexes[0].add(build_wheel("one", f"{number}.0"))
+        gap.sync()
+        gap.exported(f"again-{number}")
+    shutil.rmtree(gap.outside.root / "gen" / "000001")
+    assert "2 generations were number 1 here; name the receipt, or its code" in gap.export("x", "--since", "1").err
+    _cross(gap, inside, "b2", "--since", first["code"])
+
+
 def _newest(directory: Path) -> Path:
     return max(directory.iterdir())
 
