@@ -88,7 +88,8 @@ def expect_importable(bundle: Bundle, admitted: bool, before: Sequence[ImportRec
         what = f"this root follows {last.identity}, and the bundle is of {bundle.identity}"
         raise BundleError(f"{what}; import it into a root of its own")
     if bundle.sequence == last.sequence and bundle.target == last.target:
-        raise BundleError(f"the bundle was imported already, on {last.imported}; there is nothing to do")
+        what = f"the bundle was imported already, on {last.imported}, as generation {last.generation}"
+        raise BundleError(f"{what}; there is nothing to do, or mirror rollback if an older one is served")
     if bundle.sequence <= last.sequence:
         what = f"the bundle is of {bundle.time}, and one of {last.time} was imported already"
         raise BundleError(f"{what}; import only newer ones")

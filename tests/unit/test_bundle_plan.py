@@ -115,7 +115,7 @@ def test_what_is_taken_back_is_told() -> None:
         (_bundle(identity="stranger"), "this root follows mirror@outside"),
         (_bundle(at=datetime(2025, 11, 24, tzinfo=UTC)), "import only newer ones"),
         (_bundle(at=datetime(2025, 11, 25, tzinfo=UTC)), "import only newer ones"),
-        (_bundle(at=datetime(2025, 11, 25, tzinfo=UTC), target=import_receipt(3).target), "imported already"),
+        (_bundle(at=datetime(2025, 11, 25, tzinfo=UTC), target=import_receipt(3).target), "as generation 3; "),
     ],
     ids=["expired", "future", "identity", "older", "as old", "the same"],
 )
