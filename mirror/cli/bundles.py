@@ -28,10 +28,11 @@ from mirror.errors import ConfigError, Problem, StoreError
 from mirror.model.bundle import Bundle, Gone, ImportReceipt, Withdrawal, Yanked
 from mirror.model.secret import scrub
 from mirror.run.export import Exported, Wish, export
-from mirror.run.imports import Importing, Line, Verdict, import_bundle
+from mirror.run.imports import Importing, import_bundle
 from mirror.run.night import interrupted
 from mirror.run.report import Exit, scrubbed
 from mirror.run.show import Shown, show
+from mirror.run.taking import Line, Verdict
 
 _MAKE_KEY = "make one with ssh-keygen -t ed25519 -N '' -f export-key, and name it with --sign or in [export]"
 _MAKE_TRUST = "name a file with a line IDENTITY ssh-ed25519 AAAA..., with --trust or as trust in [import]"
