@@ -29,13 +29,12 @@ from mirror.model.bundle import (
     Carried,
     Statement,
     blob_name,
+    most_unpacked,
     read_sums,
     sums_size,
 )
 
 _LINE = 16 << 20  # bytes of the longest line of a list
-_UNPACKED, _RATIO = 16 << 20, 100
-"""A list unpacks to so many bytes at most, and so many for each packed one: each line of a real one has a digest."""
 _PIECE = 1 << 20
 _FEED = 1 << 16  # compressed bytes at a time: what zlib does not take at once is copied
 _SEAL = {STATEMENT: 1 << 20, SSHSIG: 1 << 16, DSSE: 4 << 20}
@@ -225,7 +224,7 @@ class _Unpacked(io.RawIOBase):
 
     def __init__(self, name: str, data: bytes) -> None:
         self._name, self._data, self._place = name, memoryview(data), 0
-        self._left = _UNPACKED + _RATIO * len(data)
+        self._left = most_unpacked(len(data))
         self._inflate = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
 
     def readable(self) -> bool:

@@ -25,7 +25,7 @@ import msgspec
 from mirror.bundle import volumes
 from mirror.bundle.volumes import Cursor
 from mirror.errors import BundleError, StoreError
-from mirror.model.bundle import LARGEST_LIST, LISTS, SUMS, blob_name, sums
+from mirror.model.bundle import LARGEST_LIST, LISTS, SUMS, blob_name, most_unpacked, sums
 from mirror.store.disk import create, flush, watching, write_all
 
 T = TypeVar("T")
@@ -112,7 +112,11 @@ def _write_list(path: Path, pieces: Iterable[bytes]) -> str:
     with _new(path) as descriptor, open(descriptor, "w+b", closefd=False) as file:
         with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
             packed.writelines(pieces)
+            unpacked = packed.tell()
         _check_size(path.name, file.tell())
+        if unpacked > most_unpacked(file.tell()):
+            what = f"{path.name} would unpack to {unpacked} bytes, which no import takes of so small a file"
+            raise BundleError(f"{what}; export in steps, an older generation first")
         file.seek(0)
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -67,6 +67,8 @@ def export_command(options: argparse.Namespace) -> int:
     elif not options.quiet:
         _print_exported(done)
         print("dry run: nothing was written" if options.dry_run else f"written to {options.directory}")
+    if not (done.kept or options.dry_run):
+        say("nothing can be written to state/exported, so --since knows this bundle only while its generation is kept")
     return Exit.COMPLETE
 
 
@@ -131,7 +133,8 @@ def bundle_show_command(options: argparse.Namespace) -> int:
         _print_json(shown)
     else:
         _print_shown(shown)
-    return Exit.COMPLETE
+    here = shown.here
+    return Exit.FAILED if here is not None and (here.missing or here.refused is not None) else Exit.COMPLETE
 
 
 def _settings_if_any(options: argparse.Namespace) -> Settings | None:
@@ -183,14 +186,14 @@ def _appended(file: str | None) -> Iterator[IO[str] | None]:
 
 def _hand_over(receipt: ImportReceipt, file: str | None) -> Exit:
     """Write the receipt where it is wanted; the import is done all the same."""
-    if file == "-":
-        sys.stdout.write(receipt.encode().decode())
-    elif file is not None:
-        try:
+    try:
+        if file == "-":
+            print(receipt.encode().decode(), end="", flush=True)
+        elif file is not None:
             Path(file).write_bytes(receipt.encode())
-        except OSError as error:
-            say(f"the receipt cannot be written to {file}: {error.strerror}; it is in the root's state/imports")
-            return Exit.INCOMPLETE
+    except OSError as error:
+        say(f"the receipt cannot be written to {file}: {error.strerror}; it is in the root's state/imports")
+        return Exit.INCOMPLETE
     return Exit.COMPLETE
 
 

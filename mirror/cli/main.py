@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import resource
 import sys
@@ -41,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command; its exit code."""
     options = _parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # what others wrote, on a terminal that lacks the letters
     os.umask(0o022)  # what is published is for a web server to read; private files set their own mode
     _allow_descriptors()
     from mirror.cli.output import say

@@ -150,6 +150,11 @@ class Carried(msgspec.Struct, frozen=True, kw_only=True):
     """In their order."""
 
 
+def most_unpacked(packed: int) -> int:
+    """How many bytes a list of `packed` bytes may unpack to: most lines have a digest, which does not pack well."""
+    return (16 << 20) + 100 * packed
+
+
 def blob_name(sha256: str) -> str:
     """Where a blob lies in a bundle, and in its volumes."""
     return f"blobs/{sha256[:2]}/{sha256}"
@@ -204,6 +209,7 @@ class Yanked(msgspec.Struct, frozen=True, kw_only=True, tag="yanked", tag_field=
     index: IndexName
     project: ProjectName
     file: Filename
+    sha256: Sha256
     reason: str
 
 

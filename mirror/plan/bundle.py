@@ -62,7 +62,7 @@ def withdrawals(base: Holdings, target: Holdings) -> Iterator[Withdrawal]:
                 yield Gone(index=index, project=project, file=name, sha256=old.sha256)
             elif new.yanked is not False and new.yanked != old.yanked:
                 reason = new.yanked if isinstance(new.yanked, str) else ""
-                yield Yanked(index=index, project=project, file=name, reason=reason)
+                yield Yanked(index=index, project=project, file=name, sha256=new.sha256, reason=reason)
         if now is not None and now.project.status != was.project.status:
             yield Marked(index=now.project.index, project=now.project.name, status=now.project.status)
 
@@ -164,12 +164,26 @@ def _true(line: Withdrawal, held: HeldProject | None, files: Mapping[Filename, R
         return held is not None and held.project.status == line.status
     now = files.get(line.file)
     if isinstance(line, Yanked):
-        return now is not None and now.yanked in ((line.reason,) if line.reason else (True, ""))
+        yanked = now is not None and now.yanked in ((line.reason,) if line.reason else (True, ""))
+        return yanked and now is not None and now.sha256 == line.sha256
     try:
         named = project_name(line.project) == line.project and bool(index_name(line.index) and filename(line.file))
     except InvalidName as error:
         raise BundleError(f"{WITHDRAWN}: {error}; {_BROKEN}") from error
     return named and (now is None or now.sha256 != line.sha256)
+
+
+def expect_same_metadata(held: Holdings, target: Holdings) -> None:
+    """Raise `BundleError` when `target` has other core metadata for a file of `held`, which is served at one place."""
+    for was, now in differing(held, target):
+        files = now.by_name if now is not None else {}
+        for name, old in was.by_name.items() if was is not None else ():
+            new = files.get(name)
+            if new is None or new.sha256 != old.sha256 or None in (old.metadata_sha256, new.metadata_sha256):
+                continue
+            if new.metadata_sha256 != old.metadata_sha256:
+                what = f"the bundle has other core metadata for {old.index}/{name} than what is served here"
+                raise BundleError(f"{what}, and the generations share its place; import it into a root of its own")
 
 
 def expect_identity(receipt: ImportReceipt, identity: str) -> Base:

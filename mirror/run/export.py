@@ -65,6 +65,8 @@ class Exported(msgspec.Struct, frozen=True, kw_only=True):
     withdrawn: tuple[Withdrawal, ...]
     files: Mapping[str, int]
     """How many carried blobs are of which index; one that several share counts for each."""
+    kept: bool
+    """Whether receipts of this bundle will be known here when its generation is collected."""
 
 
 def export(
@@ -78,7 +80,7 @@ def export(
     store = Store(root, "export")
     if target is not None:
         store.expect_outside(target)
-    done, counting = 0, Lock()
+    done, counting, kept = 0, Lock(), False
 
     def received(size: int) -> None:
         nonlocal done
@@ -111,10 +113,10 @@ def export(
             volume_size=wish.volume_size,
         )
         if target is not None and key is not None:
-            store.bases.keep(here)
+            kept = store.bases.keep(here)
             lists = _lists(store, state.number, required, withdrawn)
             write(target, lists, found, volume_size=wish.volume_size, seal=_sealing(bundle, key), received=received)
-    return Exported(bundle=bundle, withdrawn=withdrawn, files=_by_index(state.holdings, set(carried)))
+    return Exported(bundle=bundle, withdrawn=withdrawn, files=_by_index(state.holdings, set(carried)), kept=kept)
 
 
 def _base(store: Store, wish: Wish) -> tuple[Base, State] | None:

@@ -20,6 +20,7 @@ from mirror.config.settings import Intake
 from mirror.errors import StoreError
 from mirror.model.bundle import ImportReceipt, moment_text
 from mirror.model.names import IndexName
+from mirror.plan.bundle import expect_same_metadata
 from mirror.plan.compare import Changes, compare
 from mirror.plan.merge import merge
 from mirror.run.night import interruptible
@@ -64,6 +65,7 @@ def import_bundle(wish: Importing, audit: Callable[[Line], None], progress: Call
         before = store.current()
         expect_for_imports(store, before)
         opened = open_bundle(wish.directory, wish.trust, store.imports(), wish.now)
+        expect_same_metadata(before.holdings if before is not None else {}, opened.state.holdings)
         return anyio.run(_import, wish, store, before, opened, audit, progress)
 
 

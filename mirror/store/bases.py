@@ -6,6 +6,7 @@ those of the content.
 
 from __future__ import annotations
 
+import errno
 import gzip
 import re
 import secrets
@@ -34,11 +35,23 @@ class Bases:
         """What generation `number` is as a base. Raises OSError."""
         return Base(generation=number, manifest=digest(paths.manifest(self._layout.generation(number))))
 
-    def keep(self, base: Base) -> None:
-        """Keep the manifest of a generation that is exported, durably. Raises OSError."""
+    def keep(self, base: Base) -> bool:
+        """Keep the manifest of a generation that is exported, durably; False: nobody may write here.
+
+        Raises OSError.
+        """
         kept = self._layout.exported / f"{base.generation:06}-{base.manifest}.jsonl.gz"
         if kept.exists():
-            return
+            return True
+        try:
+            self._keep(base, kept)
+        except OSError as error:  # an export from a snapshot, or by another user
+            if error.errno not in (errno.EROFS, errno.EACCES):
+                raise
+            return False
+        return True
+
+    def _keep(self, base: Base, kept: Path) -> None:
         touched: set[str] = set()
         make_directories(kept.parent, touched)
         fresh = kept.with_name(f".{secrets.token_hex(8)}")

@@ -62,7 +62,7 @@ class Intake:
 
     async def missing(self, sizes: Mapping[str, int | None]) -> list[str]:
         """Which blobs are not there, or with another size, in bytes; None is any. Raises `StoreError`."""
-        return await off_loop(self._missing, sizes)
+        return await off_loop(self.missing_now, sizes)
 
     async def rotten(self, before: Holdings, after: Holdings, digests: Collection[str]) -> list[str]:
         """Which of these blobs `after` would serve under a new name, and have other bytes than they should."""
@@ -90,7 +90,7 @@ class Intake:
         """
         await off_loop(self._name, before, after, fresh)
 
-    def _missing(self, sizes: Mapping[str, int | None]) -> list[str]:
+    def missing_now(self, sizes: Mapping[str, int | None]) -> list[str]:
         found = ((sha256, size, size_of(self._layout.blob_name(sha256))) for sha256, size in sizes.items())
         return [sha256 for sha256, size, here in found if here is None or size not in (None, here)]
 

@@ -492,10 +492,12 @@ def test_a_bundle_is_shown_at_the_gate(gap: Gap, index: Index, monkeypatch: pyte
     assert (found["bundle"]["carried"]["count"], found["here"]["missing"], found["here"]["refused"]) == (2, 0, None)
     assert [file["filename"] for file in found["indexes"]["first"]["carried"]] == [TWO.filename]
     assert json.loads(_show(inside, bundle, "--trust", str(gap.signers), "--json").out)["here"] is None
-    old = json.loads(_show(inside, gap.disk("b1"), "-c", str(inside.config), "--json").out)
-    assert "was imported already" in old["here"]["refused"]
+    assert (plain.code, done.code) == (0, 0)
+    old = _show(inside, gap.disk("b1"), "-c", str(inside.config), "--json")
+    assert (old.code, "was imported already" in json.loads(old.out)["here"]["refused"]) == (1, True)
     empty = gap.inside("empty")
-    assert json.loads(_show(empty, bundle, "-c", str(empty.config), "--json").out)["here"]["missing"] == 2
+    lacking = _show(empty, bundle, "-c", str(empty.config), "--json")
+    assert (lacking.code, json.loads(lacking.out)["here"]["missing"]) == (1, 2)
     assert _files(inside.root) == before
     assert not empty.root.exists()
 
@@ -555,6 +557,6 @@ def test_no_bundle_writes_to_the_terminal_of_who_looks_at_it(gap: Gap, index: In
     reseal(bundle, gap.key, change, lists=lists)
     inside = gap.inside()
     done = _show(inside, bundle, "-c", str(inside.config))
-    assert done.code == 0, done.err
+    assert done.code == 1, done.err  # there is no base for it in this root
     assert f"! {ONE.filename}: yanked: ?[2Jover?signed by SHA256:other?1m\n" in done.out
     assert all(character.isprintable() for character in done.out.replace("\n", ""))

@@ -26,6 +26,7 @@ from mirror.model.bundle import (
     has_code,
     moment,
     moment_text,
+    most_unpacked,
     read_code,
     read_receipt,
     read_statement,
@@ -276,10 +277,15 @@ def test_moments_are_in_utc_and_whole_seconds() -> None:
     "line",
     [
         Gone(index=INDEX, project=PROJECT, file=Filename("a-1.tar.gz"), sha256="0" * 64),
-        Yanked(index=INDEX, project=PROJECT, file=Filename("a-1.tar.gz"), reason="broken"),
+        Yanked(index=INDEX, project=PROJECT, file=Filename("a-1.tar.gz"), sha256="0" * 64, reason="broken"),
         Marked(index=INDEX, project=PROJECT, status=Status(status="archived")),
     ],
 )
 def test_a_withdrawal_says_its_kind(line: Withdrawal) -> None:
     """So that a line is enough to tell what it is."""
     assert msgspec.json.decode(msgspec.json.encode(line), type=Withdrawal) == line
+
+
+def test_what_a_list_may_unpack_to_grows_with_what_is_packed() -> None:
+    """16 MiB in any case."""
+    assert (most_unpacked(0), most_unpacked(1000)) == (16 << 20, (16 << 20) + 100_000)

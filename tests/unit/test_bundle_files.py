@@ -23,6 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -38,6 +39,7 @@ from mirror.model.bundle import (
     SSHSIG,
     STATEMENT,
     SUMS,
+    WITHDRAWN,
     Amount,
     Base,
     Bundle,
@@ -47,6 +49,8 @@ from mirror.model.bundle import (
     statement,
     sums,
 )
+from mirror.store.bases import Bases
+from mirror.store.layout import Layout
 
 _LINES = {
     "manifest.jsonl.gz": [b'{"kind":"generation"}\n', b'{"kind":"file"}\n'],
@@ -627,6 +631,27 @@ def test_the_longest_line_is_read(tmp_path: Path) -> None:
     assert list(Reader(tmp_path).lines(MANIFEST, _digest(_packed(*lines)))) == lines
 
 
+def test_what_an_import_would_not_unpack_is_not_written(tmp_path: Path) -> None:
+    """A list that packs too well is refused outside; yanks for one long reason pass, because each has a digest."""
+    reason = "the release was built from the wrong branch; " * 22
+    yank = {"kind": "yanked", "index": "first", "project": "one", "reason": reason}
+    yanks = [
+        msgspec.json.encode(yank | {"file": f"one-{number}.tar.gz", "sha256": _digest(b"%d" % number)}) + b"\n"
+        for number in range(40_000)
+    ]
+
+    def export(name: str, withdrawn: list[bytes]) -> None:
+        lists = _LINES | {WITHDRAWN: withdrawn}
+        write(tmp_path / name, lists, [], volume_size=None, seal=lambda _: {}, received=lambda _: None)
+
+    export("yanks", yanks)
+    packed = _digest((tmp_path / "yanks" / WITHDRAWN).read_bytes())
+    assert sum(1 for _ in Reader(tmp_path / "yanks").lines(WITHDRAWN, packed)) == len(yanks)
+    with pytest.raises(BundleError, match=rf"^{WITHDRAWN} would unpack to 41943040 bytes"):
+        export("bomb", [b"a" * 1023 + b"\n"] * 40_960)
+    assert [path.name for path in tmp_path.iterdir()] == ["yanks"]
+
+
 def test_a_list_is_not_unpacked_before_its_digest_is_right(tmp_path: Path) -> None:
     """Already the call refuses it, before a large one takes memory."""
     (tmp_path / MANIFEST).write_bytes(b"no gzip")
@@ -762,3 +787,22 @@ def test_sums_of_nothing_but_lists(tmp_path: Path) -> None:
     with suppress(FileNotFoundError):
         shutil.rmtree(tmp_path / "bundle" / "blobs")
     assert _read(tmp_path / "bundle") == _expected([])
+
+
+def test_a_root_that_nobody_may_write_to_can_be_exported_from() -> None:
+    """A snapshot, or another user's; what is exported is then not remembered there."""
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o755)
+        layout = Layout(Path(place))
+        manifest = layout.generation(1) / "manifest.jsonl"
+        manifest.parent.mkdir(parents=True)
+        manifest.write_bytes(b"{}\n")
+        base = Bases(layout).of(1)
+        layout.state.mkdir()
+        layout.state.chmod(0o555)
+        with _somebody_else():
+            assert not Bases(layout).keep(base)
+        layout.state.chmod(0o755)
+        assert Bases(layout).keep(base)
+        assert Bases(layout).keep(base)
+        assert [path.name for path in layout.exported.iterdir()] == [f"000001-{base.manifest}.jsonl.gz"]

@@ -20,6 +20,7 @@ from mirror.plan.bundle import (
     expect_identity,
     expect_importable,
     expect_same_lists,
+    expect_same_metadata,
     expect_sound,
     withdrawals,
 )
@@ -100,11 +101,13 @@ def test_what_is_taken_back_is_told() -> None:
         old = receipt(version)
         return Gone(index=index, project=PROJECT, file=old.filename, sha256=old.sha256)
 
-    yanked = Yanked(index=INDEX, project=PROJECT, file=receipt("1.2").filename, reason="bad")
+    bad = receipt("1.2")
+    yanked = Yanked(index=INDEX, project=PROJECT, file=bad.filename, sha256=bad.sha256, reason="bad")
     marked = Marked(index=INDEX, project=PROJECT, status=status)
     assert found == [gone("1.0"), gone("1.1"), yanked, marked, gone("9.0", other)]
     yanks = list(withdrawals(_holdings(receipt()), _holdings(receipt(yanked=True))))
-    assert yanks == [Yanked(index=INDEX, project=PROJECT, file=receipt().filename, reason="")]
+    same = receipt()
+    assert yanks == [Yanked(index=INDEX, project=PROJECT, file=same.filename, sha256=same.sha256, reason="")]
 
 
 @pytest.mark.parametrize(
@@ -210,7 +213,7 @@ def test_names_that_no_sync_could_have_written_are_refused(
 CARRIED, REQUIRED = sorted([sha256("a"), sha256("b")])
 STAYING = receipt(yanked="bad")
 GONE = Gone(index=INDEX, project=PROJECT, file=filename("one-0.9.tar.gz"), sha256=sha256("old"))
-YANK = Yanked(index=INDEX, project=PROJECT, file=STAYING.filename, reason="bad")
+YANK = Yanked(index=INDEX, project=PROJECT, file=STAYING.filename, sha256=STAYING.sha256, reason="bad")
 MARK = Marked(index=INDEX, project=PROJECT, status=Status())
 
 
@@ -227,6 +230,7 @@ MARK = Marked(index=INDEX, project=PROJECT, status=Status())
         ({"withdrawn": [replace(YANK, file=filename("one-0.9.tar.gz"))]}, "different things of 'one'"),
         ({"withdrawn": [replace(YANK, index=index_name("second"))]}, "different things of 'one'"),
         ({"withdrawn": [replace(YANK, file=receipt("2.0").filename)]}, "different things of 'one'"),
+        ({"withdrawn": [replace(YANK, sha256=sha256("other"))]}, "different things of 'one'"),
         ({"withdrawn": [replace(YANK, reason="other")]}, "different things of 'one'"),
         ({"withdrawn": [replace(YANK, reason="")]}, "different things of 'one'"),
         ({"withdrawn": [replace(MARK, status=Status(status="archived"))]}, "different things of 'one'"),
@@ -247,7 +251,7 @@ def test_lists_that_lie_are_refused(changes: dict[str, Any], said: str) -> None:
 def test_lists_that_agree_pass() -> None:
     """A file that comes back with other bytes is withdrawn as it was."""
     lines: list[Withdrawal] = [GONE, replace(GONE, file=STAYING.filename), YANK, MARK]
-    _lists(withdrawn=[*lines, replace(YANK, file=receipt("2.1").filename, reason="")])
+    _lists(withdrawn=[*lines, replace(YANK, file=receipt("2.1").filename, sha256=receipt("2.1").sha256, reason="")])
 
 
 def _lists(
@@ -259,6 +263,25 @@ def _lists(
     bundle = bundle or _bundle(withdrawn=len(withdrawn))
     held_now = _holdings(STAYING, receipt("2.0"), receipt("2.1", yanked=True))
     expect_same_lists(bundle, {CARRIED, REQUIRED}, carried, required, withdrawn, held_now)
+
+
+def test_core_metadata_stays_what_it_was_for_the_same_bytes() -> None:
+    """It has one place for all generations; other bytes have another place, and what came or went is no matter."""
+    first = receipt("1.0", metadata_sha256=sha256("first"))
+    second = replace(first, metadata_sha256=sha256("second"))
+    before = _holdings(first, receipt("1.1"), receipt("1.2", metadata_sha256=sha256("gone")))
+    expect_same_metadata(before, before)
+    expect_same_metadata(before, {})
+    expect_same_metadata({}, before)
+    after = (
+        replace(second, sha256=sha256("other bytes")),
+        receipt("1.1", metadata_sha256=sha256("new")),
+        receipt("2.0"),
+    )
+    expect_same_metadata(before, _holdings(*after))
+    expect_same_metadata(before, _holdings(replace(first, yanked=True)))
+    with pytest.raises(BundleError, match="other core metadata for first/one-"):
+        expect_same_metadata(before, _holdings(second))
 
 
 def test_a_receipt_of_somebody_else_is_no_base() -> None:
