@@ -84,7 +84,7 @@ def _rows(bench: Bench) -> dict[str, Callable[[], list[str]]]:
         rows[f"import, {name}"] = lambda bundle=bundle: bench.mirror(  # type: ignore[misc]
             "import", bundle, "--root", bench.new()
         )
-    rows["bundle show, directory"] = lambda: bench.mirror("bundle", "show", bundles["directory"])
+    rows["bundle show, directory"] = lambda: bench.mirror("bundle", "show", bundles["directory"], "--root", bench.new())
     rows["tar, sync"] = lambda: bench.shell(f"tar -cf {(new := bench.new())} --null -T BLOBS -P && sync -f {new}")
     rows["tar, sync; openssl x2"] = lambda: bench.shell(
         f"tar -cf {(new := bench.new())} --null -T BLOBS -P && sync -f {new} && "
