@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any
+from typing import IO
 
 import msgspec
 
@@ -21,7 +21,7 @@ from mirror.bundle.signing import SigningKey
 from mirror.bundle.trust import Trust
 from mirror.cli.commands import check_writable, configured
 from mirror.cli.history import change_lines
-from mirror.cli.output import bar, plain, say, size_text
+from mirror.cli.output import bar, plain, print_json, say, size_text
 from mirror.config.load import Settings, find_config
 from mirror.config.settings import Intake
 from mirror.errors import ConfigError, Problem, StoreError
@@ -30,7 +30,7 @@ from mirror.model.secret import scrub
 from mirror.run.export import Exported, Wish, export
 from mirror.run.imports import Importing, import_bundle
 from mirror.run.night import interrupted
-from mirror.run.report import Exit, scrubbed
+from mirror.run.report import Exit
 from mirror.run.show import Shown, show
 from mirror.run.taking import Line, Verdict
 
@@ -63,7 +63,7 @@ def export_command(options: argparse.Namespace) -> int:
         target = None if options.dry_run else options.directory.absolute()
         done = export(settings.root, wish, target, key, progress)
     if options.json:
-        _print_json(done)
+        print_json(done)
     elif not options.quiet:
         _print_exported(done)
         print("dry run: nothing was written" if options.dry_run else f"written to {options.directory}")
@@ -130,7 +130,7 @@ def bundle_show_command(options: argparse.Namespace) -> int:
     with bar("verify", quiet=options.quiet) as progress:
         shown = show(options.directory.absolute(), trust, root, datetime.now(UTC), progress)
     if options.json:
-        _print_json(shown)
+        print_json(shown)
     else:
         _print_shown(shown)
     here = shown.here
@@ -207,11 +207,6 @@ def _auditing(audit: IO[str] | None) -> Callable[[Line], None]:
                 raise StoreError(f"the audit cannot be written: {error.strerror}; nothing was published") from error
 
     return note
-
-
-def _print_json(value: Any) -> None:
-    plain = scrubbed(msgspec.to_builtins(value))
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(plain)).decode() + "\n")
 
 
 def _print_exported(done: Exported) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 import msgspec
 
-from mirror.cli.output import explanation, say, showing, size_text, summary
+from mirror.cli.output import explanation, print_json, say, showing, size_text, summary
 from mirror.config.load import Settings, find_config, load
 from mirror.config.schema import json_schema as config_schema
 from mirror.errors import ConfigError, Problem
@@ -135,8 +135,7 @@ def status_command(options: argparse.Namespace) -> int:
     settings = configured(options)
     found = status(settings.root)
     if options.json:
-        plain = reports.scrubbed(msgspec.to_builtins(found, enc_hook=str))
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(plain)).decode() + "\n")
+        print_json(found)
     else:
         _print_status(found)
     max_age = settings.intake.max_age if options.max_age is None else options.max_age

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator, Mapping
-from typing import Any
-
-import msgspec
 
 from mirror.cli.commands import configured
-from mirror.cli.output import size_text
+from mirror.cli.output import print_json, size_text
 from mirror.config.settings import Retention
 from mirror.model.names import IndexName
 from mirror.plan.compare import Changes
@@ -22,7 +18,7 @@ def generations_command(options: argparse.Namespace) -> int:
     """`mirror generations`."""
     found = history.generations(configured(options).root)
     if options.json:
-        _print_json(found)
+        print_json(found)
     else:
         for generation in found:
             served = ", served" if generation.served else ""
@@ -37,7 +33,7 @@ def diff_command(options: argparse.Namespace) -> int:
     """`mirror diff`."""
     changes = history.difference(configured(options).root, options.before, options.after)
     if options.json:
-        _print_json(changes)
+        print_json(changes)
     else:
         _print_changes(changes)
     return Exit.COMPLETE
@@ -74,10 +70,6 @@ def gc_command(options: argparse.Namespace) -> int:
     )
     print(f"{len(garbage.generations)} generations, {files} ({size_text(garbage.size)}) {done}")
     return Exit.COMPLETE
-
-
-def _print_json(value: Any) -> None:
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value)).decode() + "\n")
 
 
 def _print_changes(changes: Mapping[IndexName, Changes]) -> None:

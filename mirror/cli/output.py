@@ -12,13 +12,15 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from mirror.model.names import IndexName
 from mirror.model.secret import scrub
 from mirror.run import events
 from mirror.run.plan import Plan, PlannedIndex
-from mirror.run.report import IndexReport, Report
+from mirror.run.report import IndexReport, Report, scrubbed
 
 _NAMED = 20  # files to be withdrawn that a dry run names, of each index
 
@@ -35,6 +37,12 @@ def say(text: str) -> None:
         print(line, file=sys.stderr, flush=True)
     except OSError:
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - it stands for standard error until the process ends
+
+
+def print_json(value: Any) -> None:
+    """`value` on standard output, for machines: scrubbed."""
+    builtin = scrubbed(msgspec.to_builtins(value, enc_hook=str))
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(builtin)).decode() + "\n")
 
 
 def plain(text: str) -> str:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
-
-import msgspec
 
 from mirror.cli.commands import configured
-from mirror.cli.output import bar, say, size_text
+from mirror.cli.output import bar, print_json, say, size_text
 from mirror.model.secret import scrub
 from mirror.run.night import interrupted
-from mirror.run.report import Exit, scrubbed
+from mirror.run.report import Exit
 from mirror.run.verify import Verified, Wish, verify
 
 
@@ -22,8 +19,7 @@ def verify_command(options: argparse.Namespace) -> int:
     with bar("verify", quiet=options.quiet) as progress:
         found, number = verify(settings, wish, progress, lambda _event: None)
     if options.json:
-        plain = scrubbed(msgspec.to_builtins(found))
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(plain)).decode() + "\n")
+        print_json(found)
     else:
         for damage in found.damaged:
             print(scrub(f"damaged: {damage}"))

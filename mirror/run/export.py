@@ -7,7 +7,7 @@ under it is missed before anything has the bundle's name.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -38,7 +38,7 @@ from mirror.model.bundle import (
 )
 from mirror.model.holding import Holdings
 from mirror.plan.bundle import blobs, expect_identity, withdrawals
-from mirror.store.disk import refusals
+from mirror.store.disk import pieces, refusals
 from mirror.store.manifest import State
 from mirror.store.store import Store
 
@@ -157,17 +157,11 @@ def _lists(
 ) -> dict[str, Iterable[bytes]]:
     manifest, pins = store.lists(number)
     return {
-        MANIFEST: _pieces(manifest),
-        PINS: _pieces(pins),
+        MANIFEST: pieces(manifest),
+        PINS: pieces(pins),
         REQUIRED: (f"{sha256}\n".encode() for sha256 in required),
         WITHDRAWN: (msgspec.json.encode(line) + b"\n" for line in withdrawn),
     }
-
-
-def _pieces(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            yield piece
 
 
 def _sealing(bundle: Bundle, key: SigningKey) -> Callable[[str], Mapping[str, bytes]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -47,7 +47,8 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     """The target generation; its number is that of the exporting side."""
     sources: Sequence[Source]
     """The carried blobs."""
-    required: tuple[str, ...]
+    required: Mapping[str, int | None]
+    """The blobs that have to be here, with the sizes of those that are files."""
     withdrawn: tuple[Withdrawal, ...]
     strangers: Iterator[str]
     """The names of what else is in the directory, which nobody reads; looked for when they are asked for."""
@@ -80,7 +81,7 @@ def open_bundle(directory: Path, trust: Trust, before: Sequence[ImportReceipt], 
         key=signer.fingerprint,
         state=state,
         sources=sources,
-        required=required,
+        required={sha256: needed[sha256] for sha256 in required},
         withdrawn=withdrawn,
         strangers=reader.strangers(sealed, carried, sources),
     )

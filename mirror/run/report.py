@@ -151,7 +151,7 @@ def scrubbed(value: Any) -> Any:
         return scrub(value)
     if isinstance(value, dict):
         return {key: scrubbed(item) for key, item in value.items()}
-    return [scrubbed(item) for item in value] if isinstance(value, list) else value
+    return [scrubbed(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def json_schema() -> bytes:

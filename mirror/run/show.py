@@ -18,7 +18,7 @@ from mirror.model.bundle import Bundle, Withdrawal
 from mirror.model.files import Receipt
 from mirror.model.holding import Holdings, all_files, count_files
 from mirror.model.names import IndexName
-from mirror.plan.bundle import blobs, expect_importable, expect_same_metadata
+from mirror.plan.bundle import expect_importable, expect_same_metadata
 from mirror.plan.compare import Changes, compare
 from mirror.run.imports import expect_for_imports
 from mirror.run.opened import open_bundle
@@ -77,7 +77,7 @@ def show(
     )
 
 
-def _here(root: Path, bundle: Bundle, target: Holdings, required: Iterable[str], now: datetime) -> Here:
+def _here(root: Path, bundle: Bundle, target: Holdings, required: Mapping[str, int | None], now: datetime) -> Here:
     store = Store(root, "show")
     refused, state, before = None, store.current(), store.imports()
     held = state.holdings if state is not None else {}
@@ -87,8 +87,7 @@ def _here(root: Path, bundle: Bundle, target: Holdings, required: Iterable[str],
         expect_same_metadata(held, target)
     except (BundleError, StoreError) as error:
         refused = str(error)
-    sizes = blobs(target)
-    missing = len(store.intake.missing_now({sha256: sizes[sha256] for sha256 in required}))
+    missing = len(store.intake.missing_now(required))
     return Here(refused=refused, missing=missing, changes=compare(held, target))
 
 

@@ -24,7 +24,6 @@ from mirror.errors import BundleError
 from mirror.model.files import Receipt
 from mirror.model.holding import Holdings, all_files
 from mirror.model.names import Filename, IndexName, ProjectName
-from mirror.plan.bundle import blobs
 from mirror.run.opened import Opened
 from mirror.run.stop import Stop
 from mirror.store.intake import Intake, Stopped
@@ -108,8 +107,7 @@ class Taking:
 
         Raises `BundleError` when one is missing, damaged or infected.
         """
-        sizes = blobs(self._opened.state.holdings)
-        for sha256 in await self._intake.missing({sha256: sizes[sha256] for sha256 in self._opened.required}):
+        for sha256 in await self._intake.missing(self._opened.required):
             self.verdicts[sha256] = Verdict.MISSING, None
         after = self._opened.state.holdings
         for sha256 in await self._intake.rotten(self._held, after, self._opened.required):

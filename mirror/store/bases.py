@@ -18,7 +18,7 @@ from mirror.errors import StoreError
 from mirror.model.bundle import Base
 from mirror.store import layout as paths
 from mirror.store import manifest
-from mirror.store.disk import digest, flush, make_directories, write_pieces
+from mirror.store.disk import digest, flush, make_directories, pieces, write_pieces
 from mirror.store.layout import Layout
 from mirror.store.manifest import State
 
@@ -83,9 +83,8 @@ class Bases:
 def _compressed(path: Path) -> Iterator[bytes]:
     """The file at `path`, as gzip has it."""
     compressor = zlib.compressobj(wbits=31)
-    with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            yield compressor.compress(piece)
+    for piece in pieces(path):
+        yield compressor.compress(piece)
     yield compressor.flush()
 
 

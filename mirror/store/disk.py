@@ -152,6 +152,13 @@ def _copy(source: Name, target: Name) -> None:
         os.close(descriptor)
 
 
+def pieces(path: Path) -> Iterator[bytes]:
+    """The content of the file at `path`, a MiB at a time."""
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            yield piece
+
+
 def digest(path: Name) -> str:
     """The sha256 of the file at `path`, hexadecimal."""
     with open(path, "rb") as file:

@@ -91,6 +91,7 @@ class Intake:
         await off_loop(self._name, before, after, fresh)
 
     def missing_now(self, sizes: Mapping[str, int | None]) -> list[str]:
+        """`missing` outside of an event loop. Raises OSError."""
         found = ((sha256, size, size_of(self._layout.blob_name(sha256))) for sha256, size in sizes.items())
         return [sha256 for sha256, size, here in found if here is None or size not in (None, here)]
 

@@ -11,6 +11,7 @@ import pytest
 
 from mirror.model.secret import Credential, Reach, Secret, remember, scrub
 from mirror.model.urls import url
+from mirror.run.report import scrubbed
 from tests.unit.facts import INDEX
 
 SECRET = Secret(b"correct-horse:/@%")
@@ -74,3 +75,13 @@ def test_a_path_scope_narrows_every_origin() -> None:
     assert reach.covers(url("https://host/files/x"))
     assert not reach.covers(url("https://host/simpleevil"))
     assert reach.home(url("https://host/simpleevil"))
+
+
+def test_plain_data_is_scrubbed_at_every_depth() -> None:
+    """Lists, tuples (which msgspec leaves as they are) and tables, before they become JSON."""
+    remember(b"correct-horse-battery")
+    text = "it was correct-horse-battery"
+    found = scrubbed({"list": [text], "tuple": (text, {"deeper": (text,)}), "number": 5})
+    assert "correct-horse-battery" not in repr(found)
+    assert found["number"] == 5
+    assert len(found["tuple"]) == 2
